@@ -1,0 +1,18 @@
+package import NIOCore
+
+/// One argument of a command, in the form that its writer has at hand: none of them is turned into another first.
+package enum Argument: Sendable, Equatable {
+    case text(String)
+    case bytes(ByteBuffer)
+    case integer(Int)
+}
+
+extension Argument: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral {
+    package init(stringLiteral value: String) {
+        self = .text(value)
+    }
+
+    package init(integerLiteral value: Int) {
+        self = .integer(value)
+    }
+}
