@@ -36,6 +36,10 @@ let package = Package(
             name: "Hiredis",
             dependencies: ["CHiredis", .product(name: "NIOCore", package: "swift-nio")],
             swiftSettings: settings),
+        .target(
+            name: "ChatProtocol",
+            dependencies: [.product(name: "NIOCore", package: "swift-nio")],
+            swiftSettings: settings),
         .executableTarget(
             name: "HiredisBenchmark",
             dependencies: ["CHiredis", "Hiredis", .product(name: "NIOCore", package: "swift-nio")],
@@ -48,6 +52,10 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOTestUtils", package: "swift-nio"),
             ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ChatProtocolTests",
+            dependencies: ["ChatProtocol", .product(name: "NIOCore", package: "swift-nio")],
             swiftSettings: settings),
     ]
 )

@@ -1,0 +1,100 @@
+package import NIOCore
+
+/// A message as the log holds it: its JSON without position and time, which the store gives.
+///
+/// The form is fixed to the byte, which two places rely on: the first ``render(room:user:id:to:content:)``
+/// `identityLength` bytes tell room, user and `id`, so that copies of one message are found by comparing bytes; and a
+/// `message` event is a head with position and time, then the rest of these bytes.
+package enum StoredMessage {
+    /// What every stored message begins with; the event's own head takes its place.
+    private static let beginning: StaticString = #"{"type":"message""#
+    private static let head: StaticString = #"{"type":"message","position":""#
+    private static let beforeTime: StaticString = #"","time":"#
+
+    /// Renders a message for the log.
+    ///
+    /// - Parameter to: the user that it is sent to, in the copy for the sender's own inbox.
+    /// - Returns: the bytes, and how many of the first of them no other message of the room shares: those up to the
+    ///   closing quote of the `id`. Nil without `id`.
+    package static func render(
+        room: RoomName, user: UserName, id: RequestID?, to: UserName?, content: Content
+    ) -> (body: ByteBuffer, identityLength: Int?) {
+        let contentLength = (content.text?.bytes.readableBytes ?? 0) + (content.data?.bytes.readableBytes ?? 0)
+        var body = ByteBuffer()
+        body.reserveCapacity(
+            room.text.utf8.count + user.text.utf8.count + (id?.text.utf8.count ?? 0) + (to?.text.utf8.count ?? 0)
+                + contentLength + 96)
+        body.writeStaticString(beginning)
+        // Names need no escapes.
+        body.writeField("room", name: room.text)
+        body.writeField("user", name: user.text)
+        var identityLength: Int?
+        if let id {
+            body.writeField("id", string: id.text)
+            identityLength = body.readableBytes
+        }
+        if let to { body.writeField("to", name: to.text) }
+        body.writeField("text", json: content.text)
+        body.writeField("data", json: content.data)
+        body.endEvent()
+        return (body, identityLength)
+    }
+
+    /// Whether bytes from the store can be a stored message at all: they begin and end like one.
+    package static func isPlausible(_ body: ByteBuffer) -> Bool {
+        body.withUnsafeReadableBytes { bytes in
+            bytes.count > beginning.utf8CodeUnitCount + 1
+                && bytes.starts(with: UnsafeRawBufferPointer(staticString: beginning))
+                && bytes[beginning.utf8CodeUnitCount] == UInt8(ascii: ",")
+                && bytes[bytes.count - 1] == UInt8(ascii: "}")
+        }
+    }
+
+    /// Appends the `message` event of a stored message. The body is not looked into.
+    ///
+    /// - Parameter time: milliseconds since 1970.
+    package static func write(_ body: ByteBuffer, position: Position, time: UInt64, into out: inout ByteBuffer) {
+        let lengths = (
+            epoch: Decimal.length(of: position.epoch), seq: Decimal.length(of: position.seq),
+            time: Decimal.length(of: time)
+        )
+        let length = length(of: body, position: position, time: time)
+        body.withUnsafeReadableBytes { body in
+            let rest = UnsafeRawBufferPointer(rebasing: body.dropFirst(beginning.utf8CodeUnitCount))
+            _ = out.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { target in
+                var at = copy(UnsafeRawBufferPointer(staticString: head), to: target, at: 0)
+                Decimal.write(position.epoch, length: lengths.epoch, to: target, at: at)
+                at += lengths.epoch
+                target[at] = UInt8(ascii: "-")
+                at += 1
+                Decimal.write(position.seq, length: lengths.seq, to: target, at: at)
+                at = copy(UnsafeRawBufferPointer(staticString: beforeTime), to: target, at: at + lengths.seq)
+                Decimal.write(time, length: lengths.time, to: target, at: at)
+                return copy(rest, to: target, at: at + lengths.time)
+            }
+        }
+    }
+
+    /// Exactly the bytes that ``write(_:position:time:into:)`` appends.
+    package static func length(of body: ByteBuffer, position: Position, time: UInt64) -> Int {
+        let numbers =
+            Decimal.length(of: position.epoch) + 1 + Decimal.length(of: position.seq) + Decimal.length(of: time)
+        let rest = max(0, body.readableBytes - beginning.utf8CodeUnitCount)
+        return head.utf8CodeUnitCount + beforeTime.utf8CodeUnitCount + numbers + rest
+    }
+
+    /// - Returns: the place after the copy.
+    @inline(__always)
+    private static func copy(
+        _ bytes: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer, at offset: Int
+    ) -> Int {
+        UnsafeMutableRawBufferPointer(rebasing: target[offset..<(offset + bytes.count)]).copyMemory(from: bytes)
+        return offset + bytes.count
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    init(staticString: StaticString) {
+        self.init(start: staticString.utf8Start, count: staticString.utf8CodeUnitCount)
+    }
+}
