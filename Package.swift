@@ -40,10 +40,38 @@ let package = Package(
             name: "ChatProtocol",
             dependencies: [.product(name: "NIOCore", package: "swift-nio")],
             swiftSettings: settings),
+        .target(
+            name: "ChatHub",
+            dependencies: [
+                "ChatProtocol",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "RedisBroker",
+            dependencies: [
+                "ChatHub", "ChatProtocol", "Hiredis",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings),
         .executableTarget(
             name: "HiredisBenchmark",
             dependencies: ["CHiredis", "Hiredis", .product(name: "NIOCore", package: "swift-nio")],
             path: "Tests/Benchmarks/HiredisBenchmark",
+            swiftSettings: settings),
+        .target(
+            name: "TestSupport",
+            dependencies: [
+                "ChatHub", "ChatProtocol",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/TestSupport",
             swiftSettings: settings),
         .testTarget(
             name: "HiredisTests",
@@ -56,6 +84,26 @@ let package = Package(
         .testTarget(
             name: "ChatProtocolTests",
             dependencies: ["ChatProtocol", .product(name: "NIOCore", package: "swift-nio")],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ChatHubTests",
+            dependencies: [
+                "ChatHub", "ChatProtocol", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "RedisBrokerTests",
+            dependencies: [
+                "RedisBroker", "Hiredis", "ChatHub", "ChatProtocol", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
             swiftSettings: settings),
     ]
 )

@@ -1,0 +1,261 @@
+package import ChatProtocol
+package import NIOCore
+
+/// Moves a room's messages between gateways and keeps its log. `MemoryBroker` does so within one process,
+/// `RedisBroker` through Redis; both are held to the same behaviour tests.
+///
+/// A broker has one face per event loop for commands, so that a publication costs no hop between loops, and one
+/// subscribing side whose events arrive on ``eventLoop``.
+package protocol Broker: AnyObject, Sendable {
+    /// The loop on which subscriptions are managed and their events arrive.
+    var eventLoop: any EventLoop { get }
+
+    /// The commands for sessions of `loop`, to be called on that loop only; the same object on every call.
+    func commands(on loop: any EventLoop) -> any BrokerCommands
+
+    /// Where the events of subscriptions go. Called once, on ``eventLoop``, before the first subscription.
+    func setDelegate(_ delegate: any BrokerDelegate)
+
+    /// Subscribes to a room's publications; `BrokerDelegate.subscribed(to:)` follows when the subscription stands,
+    /// now or whenever the store can be reached. On ``eventLoop``.
+    func subscribe(to room: RoomName)
+
+    /// Ends a subscription. No event of the room comes after the call. On ``eventLoop``.
+    func unsubscribe(from room: RoomName)
+}
+
+/// Receives what the subscribing side hears, on the broker's loop.
+package protocol BrokerDelegate: AnyObject {
+    /// These subscriptions stand from now on, for the first time or again after a loss. What was published before
+    /// may have been missed: compare with the log.
+    func subscribed(to rooms: [RoomName])
+
+    /// The subscriptions of these rooms are gone until `subscribed(to:)` names them again.
+    func subscriptionsLost()
+
+    /// A room's publication. May be a repetition, may leave out what was lost: a hint, not a promise.
+    func received(_ publication: Publication, in room: RoomName)
+
+    /// Everything that could be read has been handed over: a good moment to pass it on.
+    func receivedAllForNow()
+
+    /// The store became reachable or ceased to be.
+    func statusChanged(to status: BrokerStatus)
+}
+
+/// Whether the store can be used.
+package enum BrokerStatus: Sendable, Equatable {
+    /// Commands are answered and the subscription was heard within the last seconds.
+    case available
+    /// The store cannot be reached; the text says why, for logs and operators.
+    case unavailable(String)
+}
+
+/// What a session's loop asks of the store. Confined to the loop that it was made for.
+package protocol BrokerCommands: AnyObject {
+    /// Appends one message to a room's log and publishes it. All appends of one room in one turn of the loop travel
+    /// together, in order. `completion` runs on this loop, exactly once, within the command deadline.
+    ///
+    /// - Parameter knownEpoch: the greatest epoch that the caller has seen in the room (0: none); a new epoch will be greater.
+    func append(
+        _ draft: Draft, to room: RoomName, knownEpoch: UInt64,
+        completion: @escaping (Result<Receipt, BrokerError>) -> Void)
+
+    /// Publishes an event that is never stored, `typing` or `signal`, as JSON for clients. Dropped when the store is away.
+    ///
+    /// - Parameter origin: the session that does not get it.
+    func announce(_ event: ByteBuffer, from origin: SessionID, in room: RoomName)
+
+    /// Entries after a position, oldest first.
+    func read(_ room: RoomName, after position: Position, limit: Int) -> EventLoopFuture<LogSlice>
+
+    /// The latest entries, those before a position if one is given, oldest first.
+    func readLatest(_ room: RoomName, before position: Position?, limit: Int) -> EventLoopFuture<LogSlice>
+
+    /// Counts a session into a room; idempotent. The user's first session there is announced as `user_joined` to all
+    /// but `session`. Repeated by the broker itself when the store lost it, until ``leave(_:session:)``.
+    func enter(_ room: RoomName, session: SessionID, user: UserName) -> EventLoopFuture<Roster>
+
+    /// Counts a session out of a room; idempotent. The user's last session anywhere is announced as `user_left`. The
+    /// broker repeats it until it took effect.
+    func leave(_ room: RoomName, session: SessionID)
+
+    /// A page of the users in a room, sorted by bytes, those after `user` if given.
+    func members(of room: RoomName, after user: UserName?, limit: Int) -> EventLoopFuture<Roster>
+}
+
+/// A message on its way to the log.
+package struct Draft: Sendable, Equatable {
+    /// The JSON as clients get it, without position and time (see `StoredMessage` in ChatProtocol).
+    package var body: ByteBuffer
+    /// The first bytes of ``body`` that tell user and `id`; nil when the client gave no `id`. No two messages of a room
+    /// share them unless one repeats the other.
+    package var identityLength: Int?
+    /// Marked by the client as sent before: the log is searched for an earlier copy.
+    package var isRetry: Bool
+    /// The session that does not want its own message back (`echo=false`).
+    package var exceptFor: SessionID?
+
+    package init(body: ByteBuffer, identityLength: Int?, isRetry: Bool, exceptFor: SessionID?) {
+        self.body = body
+        self.identityLength = identityLength
+        self.isRetry = isRetry
+        self.exceptFor = exceptFor
+    }
+}
+
+/// The log's answer to an append.
+package struct Receipt: Sendable, Equatable {
+    package var position: Position
+    /// Milliseconds since 1970, by the store's clock.
+    package var time: UInt64
+    /// The message was there before; position and time are the first copy's.
+    package var isDuplicate: Bool
+
+    package init(position: Position, time: UInt64, isDuplicate: Bool) {
+        self.position = position
+        self.time = time
+        self.isDuplicate = isDuplicate
+    }
+}
+
+/// A message in the log.
+package struct LogEntry: Sendable, Equatable {
+    package var position: Position
+    /// Milliseconds since 1970, by the store's clock.
+    package var time: UInt64
+    /// ``Draft/body``, byte for byte.
+    package var body: ByteBuffer
+
+    package init(position: Position, time: UInt64, body: ByteBuffer) {
+        self.position = position
+        self.time = time
+        self.body = body
+    }
+}
+
+/// Entries of a log, oldest first.
+package struct LogSlice: Sendable, Equatable {
+    package var entries: [LogEntry]
+    /// Of a read after a position P: nothing between P and the first entry is missing from the log. True when the
+    /// entry at P is still there, when the log begins right after P, or when P is `0-0` and the log is empty or begins
+    /// with SEQ 1. False for a P that is not of this log. Always true for the latest entries.
+    package var isComplete: Bool
+    /// The log holds more in the direction of reading.
+    package var hasMore: Bool
+    /// The log's last position at the time of reading.
+    package var head: Position
+
+    package init(entries: [LogEntry], isComplete: Bool, hasMore: Bool, head: Position) {
+        self.entries = entries
+        self.isComplete = isComplete
+        self.hasMore = hasMore
+        self.head = head
+    }
+}
+
+/// Users in a room on all nodes.
+package struct Roster: Sendable, Equatable {
+    package var members: [UserName]
+    /// How many users there are in all.
+    package var count: Int
+    /// There are users after the last of ``members``.
+    package var hasMore: Bool
+    /// When this was so: a ``PresenceChange`` with a greater one is news, any other is contained in it.
+    package var revision: UInt64
+
+    package init(members: [UserName], count: Int, hasMore: Bool, revision: UInt64 = 0) {
+        self.members = members
+        self.count = count
+        self.hasMore = hasMore
+        self.revision = revision
+    }
+}
+
+/// What one publication in a room says.
+package enum Publication: Sendable, Equatable {
+    /// Messages that one append stored, consecutive from ``MessageBatch/first``.
+    case messages(MessageBatch)
+    /// An event that is never stored, as JSON for clients, for all but `origin`.
+    case signal(ByteBuffer, origin: SessionID)
+    /// A user's first session came or the last one went.
+    case presence(PresenceChange)
+}
+
+/// Consecutive messages of one room, as published.
+package struct MessageBatch: Sendable, Equatable {
+    /// The room's position before the first of these.
+    package var previous: Position
+    package var first: Position
+    /// Milliseconds since 1970, by the store's clock; the same for all of them.
+    package var time: UInt64
+    /// When the publishing node sent them, microseconds since 1970 by its own clock; for latency metrics only.
+    package var sentAt: UInt64
+    package var messages: [Message]
+
+    package struct Message: Sendable, Equatable {
+        /// ``Draft/body``.
+        package var body: ByteBuffer
+        /// ``Draft/exceptFor``.
+        package var exceptFor: SessionID?
+
+        package init(body: ByteBuffer, exceptFor: SessionID?) {
+            self.body = body
+            self.exceptFor = exceptFor
+        }
+    }
+
+    package init(previous: Position, first: Position, time: UInt64, sentAt: UInt64, messages: [Message]) {
+        self.previous = previous
+        self.first = first
+        self.time = time
+        self.sentAt = sentAt
+        self.messages = messages
+    }
+}
+
+/// A user came to a room with the first session, or left it with the last.
+package struct PresenceChange: Sendable, Equatable {
+    package var user: UserName
+    package var isPresent: Bool
+    /// Users in the room after the change.
+    package var count: Int
+    /// The session that joined and is not told; nil when a user left.
+    package var origin: SessionID?
+    /// Greater than that of every change and roster of the room before it (the store's clock in microseconds).
+    package var revision: UInt64
+
+    package init(user: UserName, isPresent: Bool, count: Int, origin: SessionID?, revision: UInt64 = 0) {
+        self.revision = revision
+        self.user = user
+        self.isPresent = isPresent
+        self.count = count
+        self.origin = origin
+    }
+}
+
+/// The store could not do what was asked.
+package struct BrokerError: Error, Sendable, Equatable, CustomStringConvertible {
+    package enum Code: Sendable, Equatable {
+        /// The store cannot be reached, did not answer in time or refuses writes. Whether it took effect is not known.
+        case unavailable
+        /// The store answered what it should never answer: a bug, or data of somebody else under our keys.
+        case malformed
+    }
+
+    package var code: Code
+    /// For logs; never shown to clients.
+    package var message: String
+
+    package init(code: Code, message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    /// What a future of a broker failed with: anything unforeseen counts as unavailable.
+    package init(any error: any Error) {
+        self = error as? BrokerError ?? BrokerError(code: .unavailable, message: "\(error)")
+    }
+
+    package var description: String { "\(code): \(message)" }
+}

@@ -1,0 +1,138 @@
+package import ChatProtocol
+package import NIOCore
+
+/// What one turn brought for one room, as the bytes that its members get: WebSocket frames, built once for all members
+/// of this process and shared by all event loops. Immutable.
+package final class Delivery: Sendable {
+    package struct Segment: Sendable, Equatable {
+        package enum Kind: Sendable, Equatable {
+            /// A message of the log at this position.
+            case message(Position)
+            /// Something lost, told at its place among the messages.
+            case gap
+            /// Presence, with its ``PresenceChange/revision``: never dropped.
+            case notice(revision: UInt64)
+            /// Typing and signals: dropped for who cannot keep up.
+            case signal
+        }
+
+        package var kind: Kind
+        /// Where in ``Delivery/frames`` it ends; it begins where the one before ended.
+        package var end: Int
+        /// The session that does not get it.
+        package var exceptFor: SessionID?
+    }
+
+    /// All segments' frames, one after the other.
+    package let frames: ByteBuffer
+    package let segments: [Segment]
+    /// The room's position before this, and after.
+    package let previous: Position
+    package let last: Position
+    /// Publishing nodes' clocks at the newest message, microseconds since 1970; 0 without messages from a publication.
+    package let sentAt: UInt64
+    package let messageCount: Int
+    /// Only messages, and for everybody: the common case, in which ``frames`` go out as they are.
+    package let isUniform: Bool
+    /// Whether some members do not get all of it.
+    package let isSelective: Bool
+
+    fileprivate init(_ builder: DeliveryBuilder, previous: Position, last: Position) {
+        frames = builder.frames
+        segments = builder.segments
+        self.previous = previous
+        self.last = last
+        sentAt = builder.sentAt
+        messageCount = builder.messageCount
+        isSelective = builder.isSelective
+        isUniform = !builder.isSelective && builder.messageCount == builder.segments.count
+    }
+
+    /// The frames of the segments that `isWanted` accepts, joined where they are neighbours.
+    package func forEachRun(where isWanted: (Segment) -> Bool, _ body: (ByteBuffer) -> Void) {
+        var runStart = 0
+        var start = 0
+        func emit(to end: Int) {
+            guard end > runStart, let run = frames.getSlice(at: frames.readerIndex + runStart, length: end - runStart)
+            else { return }
+            body(run)
+        }
+        for segment in segments {
+            if !isWanted(segment) {
+                emit(to: start)
+                runStart = segment.end
+            }
+            start = segment.end
+        }
+        emit(to: start)
+    }
+
+    /// The frames of one segment.
+    package func frame(_ index: Int) -> ByteBuffer {
+        let start = index == 0 ? 0 : segments[index - 1].end
+        return frames.getSlice(at: frames.readerIndex + start, length: segments[index].end - start) ?? ByteBuffer()
+    }
+
+    /// How many messages stand after a position.
+    package func messageCount(after position: Position) -> Int {
+        if position <= previous { return messageCount }
+        return segments.count {
+            guard case .message(let own) = $0.kind else { return false }
+            return own > position
+        }
+    }
+}
+
+/// Collects a room's frames until the turn ends.
+package struct DeliveryBuilder {
+    fileprivate var frames = ByteBuffer()
+    fileprivate var segments: [Delivery.Segment] = []
+    fileprivate var messageCount = 0
+    fileprivate var isSelective = false
+    fileprivate var sentAt: UInt64 = 0
+    private var first: Position?
+    private var last: Position?
+
+    package init() {}
+
+    package var isEmpty: Bool { segments.isEmpty }
+    package var byteCount: Int { frames.readableBytes }
+
+    /// Appends a message of the log.
+    ///
+    /// - Parameter previous: the room's position before it.
+    package mutating func append(
+        _ body: ByteBuffer, at position: Position, after previous: Position, time: UInt64, sentAt: UInt64,
+        exceptFor: SessionID?
+    ) {
+        let length = StoredMessage.length(of: body, position: position, time: time)
+        frames.reserveCapacity(minimumWritableBytes: length + TextFrame.headerLength(length))
+        TextFrame.writeHeader(payload: length, into: &frames)
+        StoredMessage.write(body, position: position, time: time, into: &frames)
+        if first == nil { first = previous }
+        last = position
+        messageCount += 1
+        self.sentAt = max(self.sentAt, sentAt)
+        close(.message(position), exceptFor: exceptFor)
+    }
+
+    /// Appends an event that has no position.
+    package mutating func append(_ event: ByteBuffer, as kind: Delivery.Segment.Kind, exceptFor: SessionID? = nil) {
+        TextFrame.writeHeader(payload: event.readableBytes, into: &frames)
+        frames.writeImmutableBuffer(event)
+        close(kind, exceptFor: exceptFor)
+    }
+
+    private mutating func close(_ kind: Delivery.Segment.Kind, exceptFor: SessionID?) {
+        if exceptFor != nil { isSelective = true }
+        if case .notice = kind { isSelective = true }
+        segments.append(.init(kind: kind, end: frames.writerIndex, exceptFor: exceptFor))
+    }
+
+    /// Ends the turn.
+    ///
+    /// - Parameter position: the room's position now; where messages were appended, that of the last one.
+    package func finish(at position: Position) -> Delivery {
+        Delivery(self, previous: first ?? position, last: last ?? position)
+    }
+}

@@ -1,0 +1,32 @@
+package import ChatProtocol
+package import NIOCore
+
+/// A session as the hub sees it: something on this loop that frames can be written to.
+package protocol HubSession: AnyObject {
+    var id: SessionID { get }
+    var user: UserName { get }
+    /// False for `echo=false`: own messages do not come back while the session is live.
+    var wantsEcho: Bool { get }
+    /// Whether its socket takes more. When it does not, nothing is queued for it but what must not be dropped; the
+    /// session calls ``LoopHub/writable(_:)`` when it takes data again.
+    var isWritable: Bool { get }
+    /// Queues frames; they leave with ``flush()``.
+    func write(_ frames: ByteBuffer)
+    func flush()
+    /// Whether frames were queued since the last flush; kept by the hub.
+    var isAwaitingFlush: Bool { get set }
+    /// The rooms that it is in or about to enter; kept by the hub.
+    var memberships: [RoomName: Member] { get set }
+    /// Rooms in which it is not up to date; kept by the hub.
+    var lagging: [RoomName] { get set }
+}
+
+/// What a session gets for joining.
+package struct JoinOutcome: Sendable, Equatable {
+    /// The room's head at this moment; the replay ends with the message at it.
+    package var position: Position
+    /// Only for a resume: everything after the given position follows.
+    package var recovered: Bool?
+    /// Nil for an inbox.
+    package var roster: Roster?
+}

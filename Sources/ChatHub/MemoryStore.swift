@@ -1,0 +1,195 @@
+import ChatProtocol
+import NIOCore
+
+/// Rooms, logs and presence in memory, with the same rules that the scripts in Redis follow.
+final class MemoryStore {
+    private final class Room {
+        var entries: [LogEntry] = []
+        /// Where the log begins in ``entries``; what stands before was trimmed.
+        var start = 0
+        var head = Position.zero
+        var lastUse: UInt64 = 0
+        /// Identities stored by a retry, so that a late original is not stored again.
+        var retried: [ByteBuffer: (receipt: Receipt, until: UInt64)] = [:]
+        var sessions: [SessionID: UserName] = [:]
+        var users: [UserName: Int] = [:]
+
+        var log: ArraySlice<LogEntry> { entries[start...] }
+    }
+
+    private let settings: MemoryBroker.Settings
+    private let clock: () -> UInt64
+    private var rooms: [RoomName: Room] = [:]
+    private var publications: [(RoomName, Publication)] = []
+    private var lastSweep: UInt64 = 0
+    /// Counts changes of presence.
+    private var revision: UInt64 = 0
+
+    init(settings: MemoryBroker.Settings, clock: @escaping () -> UInt64) {
+        self.settings = settings
+        self.clock = clock
+    }
+
+    /// What was published since the last call.
+    func takePublications() -> [(RoomName, Publication)] {
+        let result = publications
+        publications = []
+        return result
+    }
+
+    func publish(_ publication: Publication, in room: RoomName) {
+        publications.append((room, publication))
+    }
+
+    private func makeRoom(_ name: RoomName) -> Room {
+        if let room = rooms[name] { return room }
+        let room = Room()
+        rooms[name] = room
+        return room
+    }
+
+    // MARK: - Log
+
+    func append(_ draft: Draft, to name: RoomName, knownEpoch: UInt64) -> Receipt {
+        let now = clock()
+        forgetIdleRooms(at: now)
+        let room = makeRoom(name)
+        room.lastUse = now
+        let identity = draft.identityLength.flatMap { draft.body.getSlice(at: draft.body.readerIndex, length: $0) }
+        if let identity, let first = duplicate(of: identity, isRetry: draft.isRetry, in: room, at: now) { return first }
+
+        let previous = room.head
+        if previous == .zero || previous.epoch < knownEpoch {
+            room.head = Position(epoch: max(now, knownEpoch + 1), seq: 1)
+        } else {
+            room.head.seq += 1
+        }
+        let receipt = Receipt(position: room.head, time: now, isDuplicate: false)
+        room.entries.append(LogEntry(position: room.head, time: now, body: draft.body))
+        trim(room)
+        if draft.isRetry, let identity {
+            room.retried[identity] = (receipt, now + UInt64(settings.retryMemory.nanoseconds / 1_000_000))
+        }
+        publish(
+            .messages(
+                MessageBatch(
+                    previous: previous, first: room.head, time: now, sentAt: now * 1000,
+                    messages: [.init(body: draft.body, exceptFor: draft.exceptFor)])),
+            in: name)
+        return receipt
+    }
+
+    /// Retries are looked for in the log; others only while retries of this room are remembered.
+    private func duplicate(of identity: ByteBuffer, isRetry: Bool, in room: Room, at now: UInt64) -> Receipt? {
+        if !room.retried.isEmpty {
+            room.retried = room.retried.filter { $0.value.until > now }
+            if var known = room.retried[identity]?.receipt {
+                known.isDuplicate = true
+                return known
+            }
+        }
+        guard isRetry else { return nil }
+        let found = room.log.last {
+            $0.body.getSlice(at: $0.body.readerIndex, length: identity.readableBytes) == identity
+        }
+        return found.map { Receipt(position: $0.position, time: $0.time, isDuplicate: true) }
+    }
+
+    private func trim(_ room: Room) {
+        room.start = max(room.start, room.entries.count - settings.historyMessages)
+        // Moved down now and then, so that a trim costs next to nothing on average.
+        if room.start > settings.historyMessages {
+            room.entries.removeFirst(room.start)
+            room.start = 0
+        }
+    }
+
+    func read(_ name: RoomName, after position: Position, limit: Int) -> LogSlice {
+        guard let room = rooms[name], let first = room.log.first else {
+            return LogSlice(
+                entries: [], isComplete: position == .zero, hasMore: false, head: rooms[name]?.head ?? .zero)
+        }
+        let from = firstIndex(in: room.log, after: position)
+        let entries = room.entries[from...].prefix(limit)
+        let isHere = from > room.start && room.entries[from - 1].position == position
+        let isRightBefore =
+            position == .zero ? first.position.seq == 1 : position.isFollowed(by: first.position)
+        return LogSlice(
+            entries: Array(entries), isComplete: isHere || isRightBefore,
+            hasMore: entries.endIndex < room.entries.endIndex,
+            head: room.head)
+    }
+
+    func readLatest(_ name: RoomName, before position: Position?, limit: Int) -> LogSlice {
+        guard let room = rooms[name] else {
+            return LogSlice(entries: [], isComplete: true, hasMore: false, head: .zero)
+        }
+        var end = room.entries.endIndex
+        if let position {
+            end = firstIndex(in: room.log, after: position)
+            if end > room.start, room.entries[end - 1].position == position { end -= 1 }
+        }
+        let start = max(room.start, end - limit)
+        return LogSlice(
+            entries: Array(room.entries[start..<end]), isComplete: true, hasMore: start > room.start, head: room.head)
+    }
+
+    private func firstIndex(in log: ArraySlice<LogEntry>, after position: Position) -> Int {
+        var low = log.startIndex
+        var high = log.endIndex
+        while low < high {
+            let middle = (low + high) / 2
+            if log[middle].position <= position { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    /// Once a minute: rooms without members whose last message is old enough, or that never had one.
+    private func forgetIdleRooms(at now: UInt64) {
+        guard now > lastSweep + 60_000 else { return }
+        lastSweep = now
+        let age = UInt64(settings.historyAge.nanoseconds / 1_000_000)
+        rooms = rooms.filter { !$0.value.sessions.isEmpty || $0.value.lastUse + age > now }
+    }
+
+    // MARK: - Presence
+
+    func enter(_ name: RoomName, session: SessionID, user: UserName) -> Roster {
+        let room = makeRoom(name)
+        if room.sessions.updateValue(user, forKey: session) == nil {
+            room.users[user, default: 0] += 1
+            if room.users[user] == 1 { announce(user, isPresent: true, origin: session, in: room, named: name) }
+        }
+        var roster = members(of: name, after: nil, limit: Self.rosterLimit)
+        if !roster.members.contains(user) { roster.members[roster.members.count - 1] = user }
+        return roster
+    }
+
+    private static let rosterLimit = 100
+
+    func leave(_ name: RoomName, session: SessionID) {
+        guard let room = rooms[name], let user = room.sessions.removeValue(forKey: session),
+            let sessions = room.users[user]
+        else { return }
+        room.users[user] = sessions > 1 ? sessions - 1 : nil
+        if sessions == 1 { announce(user, isPresent: false, origin: nil, in: room, named: name) }
+        if room.sessions.isEmpty, room.entries.isEmpty { rooms[name] = nil }
+    }
+
+    private func announce(
+        _ user: UserName, isPresent: Bool, origin: SessionID?, in room: Room, named name: RoomName
+    ) {
+        revision += 1
+        let change = PresenceChange(
+            user: user, isPresent: isPresent, count: room.users.count, origin: origin, revision: revision)
+        publish(.presence(change), in: name)
+    }
+
+    func members(of name: RoomName, after user: UserName?, limit: Int) -> Roster {
+        let users = rooms[name]?.users ?? [:]
+        let sorted = users.keys.sorted()
+        let rest = user.map { after in sorted.filter { after < $0 } } ?? sorted
+        return Roster(
+            members: Array(rest.prefix(limit)), count: users.count, hasMore: rest.count > limit, revision: revision)
+    }
+}

@@ -1,0 +1,348 @@
+package import ChatProtocol
+package import Logging
+package import NIOCore
+
+/// Knows for every room of this process which event loops care for it, and follows the room's publications: one feed per
+/// room, however many sessions. What a turn brought is encoded here, once, and goes to each interested loop in one hop.
+///
+/// `@unchecked Sendable`: all state is confined to the broker's event loop; the methods that other loops call only
+/// enqueue work there.
+package final class RoomDirectory: @unchecked Sendable {
+    package struct Settings: Sendable {
+        /// A turn's frames of one room go out when they reach this many bytes, even if there is more to read.
+        package var deliveryBytes = 64 * 1024
+        /// Messages per read of the log while a hole is repaired.
+        package var repairSlice = 500
+        /// How long after a failed read of the log the next one follows.
+        package var retryDelay: TimeAmount = .milliseconds(250)
+        /// Above this many users a room's comings and goings are told as counts.
+        package var presenceLimit = 500
+        /// The least time between two counts.
+        package var countInterval: TimeAmount = .seconds(1)
+
+        package init() {}
+    }
+
+    private final class Room {
+        let name: RoomName
+        var feed = RoomFeed()
+        /// Loops that want the room, by index.
+        var interested: Set<Int> = []
+        /// What this turn brought so far.
+        var turn = DeliveryBuilder()
+        var isInTurn = false
+        /// The position up to which frames are in ``turn`` or were sent.
+        var position = Position.zero
+        var isLocated = false
+        /// The count to be told when the interval is over.
+        var pendingCount: (count: Int, revision: UInt64)?
+        var isCountScheduled = false
+        var isRetryScheduled = false
+
+        init(name: RoomName) { self.name = name }
+    }
+
+    private let broker: any Broker
+    private let eventLoop: any EventLoop
+    private let settings: Settings
+    private let logger: Logger
+    private var commands: (any BrokerCommands)?
+    private var hubs: [LoopHub] = []
+    private var rooms: [RoomName: Room] = [:]
+    private var roomsInTurn: [Room] = []
+    private var outgoing: [[(RoomName, Delivery)]] = []
+    private var counters = Metrics()
+
+    package struct Metrics: Sendable, Equatable {
+        package var rooms = 0
+        package var publications = 0
+        package var holes = 0
+        package var repairedMessages = 0
+        package var repetitions = 0
+        package var gaps = 0
+        package var failedReads = 0
+
+        package init() {}
+    }
+
+    package init(broker: any Broker, settings: Settings = Settings(), logger: Logger) {
+        self.broker = broker
+        self.eventLoop = broker.eventLoop
+        self.settings = settings
+        self.logger = logger
+    }
+
+    /// Connects the loops' hubs, before the first room is opened.
+    package func start(hubs: [LoopHub]) -> EventLoopFuture<Void> {
+        eventLoop.submit { [self] in
+            self.hubs = hubs
+            outgoing = Array(repeating: [], count: hubs.count)
+            commands = broker.commands(on: eventLoop)
+            broker.setDelegate(self)
+        }
+    }
+
+    package func metrics() -> EventLoopFuture<Metrics> {
+        eventLoop.submit { [self] in
+            var result = counters
+            result.rooms = rooms.count
+            for room in rooms.values {
+                result.holes += room.feed.holes
+                result.repairedMessages += room.feed.repairedMessages
+                result.repetitions += room.feed.repetitions
+            }
+            return result
+        }
+    }
+
+    // MARK: - From the loops
+
+    /// A loop has its first session in a room: `LoopHub.opened` follows when the subscription stands and the room's
+    /// position is known, deliveries after that position follow it.
+    func open(_ name: RoomName, for hub: LoopHub) {
+        let index = hub.index
+        eventLoop.execute { [self] in
+            let room = rooms[name] ?? Room(name: name)
+            room.interested.insert(index)
+            if rooms.updateValue(room, forKey: name) == nil {
+                broker.subscribe(to: name)
+            } else if room.isLocated {
+                // What this turn brought until now stands before the position that the new loop begins at.
+                seal(room)
+                dispatch()
+                tell(hub, openedAt: room.position, room: name)
+            }
+        }
+    }
+
+    /// A loop's last session left a room a while ago.
+    func close(_ name: RoomName, for hub: LoopHub) {
+        let index = hub.index
+        eventLoop.execute { [self] in
+            guard let room = rooms[name], room.interested.remove(index) != nil else { return }
+            guard room.interested.isEmpty else { return }
+            counters.holes += room.feed.holes
+            counters.repairedMessages += room.feed.repairedMessages
+            counters.repetitions += room.feed.repetitions
+            rooms[name] = nil
+            broker.unsubscribe(from: name)
+        }
+    }
+
+    private func tell(_ hub: LoopHub, openedAt position: Position, room: RoomName) {
+        if hub.eventLoop === eventLoop {
+            hub.opened(room, at: position)
+        } else {
+            hub.eventLoop.execute { hub.opened(room, at: position) }
+        }
+    }
+
+    // MARK: - Feeds
+
+    private func perform(_ action: RoomFeed.Action, for room: Room) {
+        switch action {
+        case .none:
+            break
+        case .deliver(let items):
+            deliver(items, to: room)
+        case .read(let request, let items):
+            deliver(items, to: room)
+            read(request, for: room)
+        }
+    }
+
+    private func read(_ request: RoomFeed.ReadRequest, for room: Room) {
+        guard let commands else { return }
+        let slice =
+            switch request.range {
+            case .head: commands.readLatest(room.name, before: nil, limit: 1)
+            case .after(let position): commands.read(room.name, after: position, limit: settings.repairSlice)
+            }
+        slice.assumeIsolated().whenComplete { [self] result in
+            // The room may have been closed, and opened again as another one, while the answer was on its way.
+            guard rooms[room.name] === room else { return }
+            switch result {
+            case .success(let slice):
+                perform(room.feed.finished(request.id, with: slice), for: room)
+                receivedAllForNow()
+            case .failure(let error):
+                counters.failedReads += 1
+                logger.debug("Reading a room's log failed", metadata: ["room": "\(room.name)", "error": "\(error)"])
+                if room.feed.failed(request.id) { scheduleRetry(for: room) }
+            }
+        }
+    }
+
+    private func scheduleRetry(for room: Room) {
+        guard !room.isRetryScheduled else { return }
+        room.isRetryScheduled = true
+        eventLoop.assumeIsolated().scheduleTask(in: settings.retryDelay) { [self] in
+            room.isRetryScheduled = false
+            guard rooms[room.name] === room else { return }
+            perform(room.feed.retry(), for: room)
+            receivedAllForNow()
+        }
+    }
+
+    private func deliver(_ items: [RoomFeed.Item], to room: Room) {
+        for item in items {
+            switch item {
+            case .located(let position):
+                room.position = position
+                room.isLocated = true
+                for index in room.interested { tell(hubs[index], openedAt: position, room: room.name) }
+            case .batch(let batch, let skipping):
+                var position = Position(epoch: batch.first.epoch, seq: batch.first.seq + UInt64(skipping))
+                for message in batch.messages.dropFirst(skipping) {
+                    append(
+                        message.body, at: position, time: batch.time, sentAt: batch.sentAt,
+                        exceptFor: message.exceptFor,
+                        to: room)
+                    position.seq += 1
+                }
+            case .entries(let entries):
+                for entry in entries {
+                    append(entry.body, at: entry.position, time: entry.time, sentAt: 0, exceptFor: nil, to: room)
+                }
+            case .gap(let after, let before):
+                counters.gaps += 1
+                logger.warning(
+                    "Messages of a room are lost",
+                    metadata: [
+                        "room": "\(room.name)", "after": "\(after)", "before": "\(before.map { "\($0)" } ?? "-")",
+                    ])
+                append(.gap(room: room.name, after: after, before: before), as: .gap, to: room)
+            }
+        }
+    }
+
+    private func append(
+        _ body: ByteBuffer, at position: Position, time: UInt64, sentAt: UInt64, exceptFor: SessionID?, to room: Room
+    ) {
+        room.turn.append(
+            body, at: position, after: room.position, time: time, sentAt: sentAt, exceptFor: exceptFor)
+        room.position = position
+        take(room)
+    }
+
+    private func append(
+        _ event: ServerMessage, as kind: Delivery.Segment.Kind, exceptFor: SessionID? = nil, to room: Room
+    ) {
+        var json = ByteBuffer()
+        event.write(into: &json)
+        room.turn.append(json, as: kind, exceptFor: exceptFor)
+        take(room)
+    }
+
+    // MARK: - Turns
+
+    private func take(_ room: Room) {
+        if !room.isInTurn {
+            room.isInTurn = true
+            roomsInTurn.append(room)
+        }
+        if room.turn.byteCount >= settings.deliveryBytes { seal(room) }
+    }
+
+    /// Closes what the turn brought for a room and queues it for the interested loops.
+    private func seal(_ room: Room) {
+        guard !room.turn.isEmpty else { return }
+        let delivery = room.turn.finish(at: room.position)
+        room.turn = DeliveryBuilder()
+        for index in room.interested { outgoing[index].append((room.name, delivery)) }
+    }
+
+    /// One hop per interested loop.
+    private func dispatch() {
+        for index in outgoing.indices where !outgoing[index].isEmpty {
+            let deliveries = outgoing[index]
+            outgoing[index] = []
+            let hub = hubs[index]
+            if hub.eventLoop === eventLoop {
+                hub.deliver(deliveries)
+            } else {
+                hub.eventLoop.execute { hub.deliver(deliveries) }
+            }
+        }
+    }
+
+    // MARK: - Presence
+
+    /// In big rooms comings and goings are told as a count, at most once per interval.
+    private func tell(_ change: PresenceChange, to room: Room) {
+        guard change.count > settings.presenceLimit else {
+            room.pendingCount = nil
+            let event: ServerMessage =
+                if change.isPresent {
+                    .userJoined(room: room.name, user: change.user, count: change.count)
+                } else {
+                    .userLeft(room: room.name, user: change.user, count: change.count)
+                }
+            append(event, as: .notice(revision: change.revision), exceptFor: change.origin, to: room)
+            return
+        }
+        room.pendingCount = (change.count, change.revision)
+        guard !room.isCountScheduled else { return }
+        tellCount(of: room)
+    }
+
+    private func tellCount(of room: Room) {
+        guard let (count, revision) = room.pendingCount else { return }
+        room.pendingCount = nil
+        room.isCountScheduled = true
+        append(.count(room: room.name, count: count), as: .notice(revision: revision), to: room)
+        eventLoop.assumeIsolated().scheduleTask(in: settings.countInterval) { [self] in
+            room.isCountScheduled = false
+            guard rooms[room.name] === room else { return }
+            tellCount(of: room)
+            receivedAllForNow()
+        }
+    }
+}
+
+extension RoomDirectory: BrokerDelegate {
+    package func subscribed(to names: [RoomName]) {
+        for name in names {
+            guard let room = rooms[name] else { continue }
+            perform(room.feed.subscribed(), for: room)
+        }
+        receivedAllForNow()
+    }
+
+    package func subscriptionsLost() {
+        logger.debug("Subscriptions are lost", metadata: ["rooms": "\(rooms.count)"])
+    }
+
+    package func received(_ publication: Publication, in name: RoomName) {
+        guard let room = rooms[name] else { return }
+        counters.publications += 1
+        switch publication {
+        case .messages(let batch):
+            perform(room.feed.received(batch), for: room)
+        case .signal(let event, let origin):
+            guard room.isLocated else { return }
+            room.turn.append(event, as: .signal, exceptFor: origin)
+            take(room)
+        case .presence(let change):
+            guard room.isLocated else { return }
+            tell(change, to: room)
+        }
+    }
+
+    package func receivedAllForNow() {
+        guard !roomsInTurn.isEmpty else { return }
+        for room in roomsInTurn {
+            room.isInTurn = false
+            if rooms[room.name] === room { seal(room) }
+        }
+        roomsInTurn.removeAll(keepingCapacity: true)
+        dispatch()
+    }
+
+    package func statusChanged(to status: BrokerStatus) {
+        switch status {
+        case .available: logger.info("The store is available")
+        case .unavailable(let reason): logger.warning("The store is unavailable", metadata: ["reason": "\(reason)"])
+        }
+    }
+}

@@ -1,0 +1,257 @@
+package import ChatProtocol
+import NIOCore
+
+/// One room as one node hears it: puts publications in order, sees what is missing, asks for exactly that, and hands
+/// everything on once. Pure: events in, an action out.
+///
+/// A publication is a hint. It carries the position before its first message; where that does not meet the position
+/// delivered last, the log is read from there and what arrives meanwhile is held, within a bound. Nothing newer is
+/// delivered before the hole is filled or told as a gap.
+package struct RoomFeed: Sendable {
+    package enum Action: Sendable, Equatable {
+        case none
+        /// Hand these on, in this order.
+        case deliver([Item])
+        /// Hand these on (possibly none), then read the log.
+        case read(ReadRequest, delivering: [Item])
+    }
+
+    package enum Item: Sendable, Equatable {
+        /// Consecutive published messages, the first `skipping` of which were delivered before.
+        case batch(MessageBatch, skipping: Int)
+        /// Messages from the log.
+        case entries([LogEntry])
+        /// What stood between the two positions is lost; `before` is nil while nothing newer is known.
+        case gap(after: Position, before: Position?)
+        /// The feed has found its place: deliveries follow after this position.
+        case located(Position)
+    }
+
+    package struct ReadRequest: Sendable, Equatable {
+        /// Answers to older requests are ignored.
+        package var id: Int
+        package var range: Range
+        package enum Range: Sendable, Equatable {
+            case head
+            case after(Position)
+        }
+
+        package init(id: Int, range: Range) {
+            self.id = id
+            self.range = range
+        }
+    }
+
+    private enum State: Sendable, Equatable {
+        /// The subscription was never confirmed.
+        case waiting
+        /// The subscription stands, the log's head is being asked for.
+        case locating
+        case following(Position)
+        /// The log is being read after this position.
+        case repairing(Position)
+    }
+
+    private var state = State.waiting
+    private var held: [MessageBatch] = []
+    private var heldBytes = 0
+    private let heldBytesLimit: Int
+    private var lastRequest = 0
+    /// The position after which a loss was told while nothing newer was there.
+    private var toldLossAfter: Position?
+    /// Reads in a row that brought nothing of what a held publication promises.
+    private var fruitlessReads = 0
+
+    /// Holes that were found, and messages that reads of the log brought in.
+    package private(set) var holes = 0
+    package private(set) var repairedMessages = 0
+    /// Messages dropped because they had been delivered before.
+    package private(set) var repetitions = 0
+
+    package init(heldBytesLimit: Int = 1 << 20) {
+        self.heldBytesLimit = heldBytesLimit
+    }
+
+    /// The position of the last message handed on; nil before the feed has found its place.
+    package var position: Position? {
+        switch state {
+        case .waiting, .locating: nil
+        case .following(let position), .repairing(let position): position
+        }
+    }
+
+    /// The subscription stands (again): what was published before may have been missed.
+    package mutating func subscribed() -> Action {
+        switch state {
+        case .waiting, .locating:
+            state = .locating
+            return .read(request(.head), delivering: [])
+        case .following(let position), .repairing(let position):
+            return read(after: position, delivering: [])
+        }
+    }
+
+    /// A publication arrived.
+    package mutating func received(_ batch: MessageBatch) -> Action {
+        guard let last = batch.last else { return .none }
+        switch state {
+        case .waiting:
+            return .none
+        case .locating, .repairing:
+            hold(batch)
+            return .none
+        case .following(let position):
+            switch fit(batch, after: position) {
+            case .known:
+                repetitions += batch.messages.count
+                return .none
+            case .next(let skipping):
+                repetitions += skipping
+                state = .following(last)
+                return .deliver([.batch(batch, skipping: skipping)])
+            case .beyondHole:
+                holes += 1
+                hold(batch)
+                return read(after: position, delivering: [])
+            }
+        }
+    }
+
+    /// The log's head is known to be at `head` (an audit without reading): reads what is missing.
+    package mutating func audited(head: Position) -> Action {
+        guard case .following(let position) = state, head > position else { return .none }
+        holes += 1
+        return read(after: position, delivering: [])
+    }
+
+    /// The answer to a read.
+    package mutating func finished(_ id: Int, with slice: LogSlice) -> Action {
+        guard id == lastRequest else { return .none }
+        switch state {
+        case .waiting, .following:
+            return .none
+        case .locating:
+            state = .following(slice.head)
+            return proceed(from: slice.head, delivering: [.located(slice.head)])
+        case .repairing(let position):
+            var items: [Item] = []
+            if slice.isComplete {
+                toldLossAfter = nil
+            } else if toldLossAfter == position {
+                if !slice.entries.isEmpty { toldLossAfter = nil }
+            } else {
+                items.append(.gap(after: position, before: slice.entries.first?.position))
+                toldLossAfter = slice.entries.isEmpty ? position : nil
+            }
+            // What the log holds at or below our position stands under numbers that were used before: not ours to repeat.
+            let news = slice.entries.filter { $0.position > position }
+            guard let reached = news.last?.position else {
+                fruitlessReads += held.isEmpty ? 0 : 1
+                return proceed(from: position, delivering: items)
+            }
+            fruitlessReads = 0
+            repairedMessages += news.count
+            items.append(.entries(news))
+            if slice.hasMore { return read(after: reached, delivering: items) }
+            return proceed(from: reached, delivering: items)
+        }
+    }
+
+    /// A read failed.
+    ///
+    /// - Returns: whether it is still wanted: ask again later with ``retry()``.
+    package func failed(_ id: Int) -> Bool {
+        guard id == lastRequest else { return false }
+        switch state {
+        case .waiting, .following: return false
+        case .locating, .repairing: return true
+        }
+    }
+
+    /// Time to ask again after a failure.
+    package mutating func retry() -> Action {
+        switch state {
+        case .waiting, .following: .none
+        case .locating: .read(request(.head), delivering: [])
+        case .repairing(let position): read(after: position, delivering: [])
+        }
+    }
+
+    // MARK: - Steps
+
+    private enum Fit {
+        case known
+        case next(skipping: Int)
+        case beyondHole
+    }
+
+    private func fit(_ batch: MessageBatch, after position: Position) -> Fit {
+        guard let last = batch.last, last > position else { return .known }
+        if batch.previous == position { return .next(skipping: 0) }
+        guard batch.first.epoch == position.epoch, batch.first <= position else { return .beyondHole }
+        return .next(skipping: Int(position.seq - batch.first.seq) + 1)
+    }
+
+    /// Goes through what was held until it runs dry or another hole shows.
+    private mutating func proceed(from start: Position, delivering done: [Item]) -> Action {
+        var position = start
+        var items = done
+        let waiting = held.sorted { $0.first < $1.first }
+        held = []
+        heldBytes = 0
+        for (index, batch) in waiting.enumerated() {
+            switch fit(batch, after: position) {
+            case .known:
+                repetitions += batch.messages.count
+            case .next(let skipping):
+                items.append(.batch(batch, skipping: skipping))
+                position = batch.last ?? position
+                fruitlessReads = 0
+            case .beyondHole:
+                if fruitlessReads >= Self.fruitlessReadsLimit {
+                    // The log does not have what the publication says stood before it, and never will.
+                    items.append(.gap(after: position, before: batch.first))
+                    items.append(.batch(batch, skipping: 0))
+                    position = batch.last ?? position
+                    fruitlessReads = 0
+                    toldLossAfter = nil
+                    continue
+                }
+                for later in waiting[index...] { hold(later) }
+                return read(after: position, delivering: items)
+            }
+        }
+        fruitlessReads = 0
+        state = .following(position)
+        return items.isEmpty ? .none : .deliver(items)
+    }
+
+    private static let fruitlessReadsLimit = 3
+
+    private mutating func read(after position: Position, delivering items: [Item]) -> Action {
+        state = .repairing(position)
+        return .read(request(.after(position)), delivering: items)
+    }
+
+    private mutating func request(_ range: ReadRequest.Range) -> ReadRequest {
+        lastRequest += 1
+        return ReadRequest(id: lastRequest, range: range)
+    }
+
+    /// What does not fit the bound is not held: the log has it, and the next publication shows the hole.
+    private mutating func hold(_ batch: MessageBatch) {
+        let bytes = batch.messages.reduce(64) { $0 + $1.body.readableBytes + 32 }
+        guard heldBytes + bytes <= heldBytesLimit else { return }
+        heldBytes += bytes
+        held.append(batch)
+    }
+}
+
+extension MessageBatch {
+    /// The position of the last message; nil for a batch that is empty or counts beyond 64 bits.
+    package var last: Position? {
+        guard !messages.isEmpty else { return nil }
+        let (seq, overflowed) = first.seq.addingReportingOverflow(UInt64(messages.count - 1))
+        return overflowed ? nil : Position(epoch: first.epoch, seq: seq)
+    }
+}

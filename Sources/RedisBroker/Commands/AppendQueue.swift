@@ -1,0 +1,46 @@
+import ChatHub
+import NIOCore
+
+/// The messages of one room on one event loop that are on their way to the log.
+///
+/// One call is under way at a time, and carries all that came meanwhile: what is sent together costs Redis a third, and
+/// no two calls can overtake each other, not even when Redis has lost the script for one of them.
+struct AppendQueue {
+    typealias Completion = (Result<Receipt, BrokerError>) -> Void
+
+    struct Waiting {
+        var draft: Draft
+        var deadline: NIODeadline
+        var completion: Completion
+    }
+
+    private static let draftsInACall = 1_000
+
+    private var waiting = CircularBuffer<Waiting>()
+    private var isUnderWay = false
+    private(set) var knownEpoch: UInt64 = 0
+
+    var isIdle: Bool { waiting.isEmpty && !isUnderWay }
+
+    mutating func add(_ draft: Waiting, knownEpoch: UInt64) {
+        waiting.append(draft)
+        self.knownEpoch = max(self.knownEpoch, knownEpoch)
+    }
+
+    /// The messages of the next call, nil while one is under way or when there are none.
+    mutating func begin(bytes limit: Int) -> [Waiting]? {
+        guard !isUnderWay, !waiting.isEmpty else { return nil }
+        var call: [Waiting] = []
+        var bytes = 0
+        while let next = waiting.first, call.count < Self.draftsInACall {
+            bytes += next.draft.body.readableBytes
+            if !call.isEmpty, bytes > limit { break }
+            call.append(waiting.removeFirst())
+        }
+        isUnderWay = true
+        return call
+    }
+
+    /// The call was answered or failed.
+    mutating func ended() { isUnderWay = false }
+}

@@ -1,0 +1,58 @@
+import ChatHub
+import ChatProtocol
+import Hiredis
+import NIOCore
+
+/// Reads lists of users.
+enum RosterReply {
+    /// What the enter script answers; nil when the answer is not the script's.
+    static func roster(_ reply: Reply) -> Roster? {
+        guard case .array(let parts) = reply, parts.count > 1, case .integer(let count) = parts[0],
+            let revision = parts[1].bytes.flatMap(PublicationCodec.number)
+        else { return nil }
+        var members = parts.dropFirst(2).compactMap { $0.bytes.flatMap { UserName(String(buffer: $0)) } }
+        members.sort()
+        return Roster(members: members, count: Int(count), hasMore: Int(count) > members.count, revision: revision)
+    }
+
+    /// A page out of all users of a room, as the members script answers them.
+    ///
+    /// Keeps only the least names of a page while it walks through them: a room may have very many users, and all this
+    /// happens on an event loop.
+    static func page(_ reply: Reply, after user: UserName?, limit: Int) -> Roster? {
+        guard case .array(let answer) = reply, answer.count == 2,
+            let revision = answer[0].bytes.flatMap(PublicationCodec.number), case .array(let parts) = answer[1]
+        else { return nil }
+        let start = user.map { ByteBuffer(string: $0.text) }
+        var least: [ByteBuffer] = []
+        var found = 0
+        for part in parts {
+            guard let name = part.bytes else { return nil }
+            if let start, !precedes(start, name) { continue }
+            found += 1
+            if least.count == limit {
+                guard let last = least.last, precedes(name, last) else { continue }
+                least.removeLast()
+            }
+            least.insert(name, at: insertionIndex(of: name, in: least))
+        }
+        let members = least.compactMap { UserName(String(buffer: $0)) }
+        return Roster(members: members, count: parts.count, hasMore: found > least.count, revision: revision)
+    }
+
+    private static func insertionIndex(of name: ByteBuffer, in sorted: [ByteBuffer]) -> Int {
+        var low = 0
+        var high = sorted.count
+        while low < high {
+            let middle = (low + high) / 2
+            if precedes(sorted[middle], name) { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    private static func precedes(_ left: ByteBuffer, _ right: ByteBuffer) -> Bool {
+        left.withUnsafeReadableBytes { left in
+            right.withUnsafeReadableBytes { right in left.lexicographicallyPrecedes(right) }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+import Hiredis
+import NIOCore
+
+/// What is said first on every connection, in one write, and what the answers mean.
+struct RedisHandshake {
+    enum Step: Equatable {
+        case authenticate, select(Int), name, role, ping, load(Script)
+    }
+
+    enum Verdict: Equatable {
+        case more
+        /// Logged in, and Redis answers. The names of the loaded scripts, in the order of ``Step/load(_:)``; nil for
+        /// one that Redis did not want to load, which then travels whole.
+        case done([String?])
+        case refused(String)
+    }
+
+    private let url: RedisURL
+    private let clientName: String
+    private let steps: [Step]
+    private var answered = 0
+    private var digests: [String?] = []
+
+    init(url: RedisURL, clientName: String, scripts: [Script]) {
+        self.url = url
+        self.clientName = clientName
+        var steps: [Step] = []
+        if url.password != nil { steps.append(.authenticate) }
+        if url.database != 0 { steps.append(.select(url.database)) }
+        // PING finds out what the others do not: that a login is needed, that Redis is loading or busy.
+        steps += [.name, .role, .ping]
+        self.steps = steps + scripts.map { .load($0) }
+    }
+
+    var commands: [[Argument]] {
+        steps.map { step in
+            switch step {
+            case .authenticate:
+                if let user = url.user {
+                    ["AUTH", .text(user), .text(url.password ?? "")]
+                } else {
+                    ["AUTH", .text(url.password ?? "")]
+                }
+            case .select(let database): ["SELECT", .integer(database)]
+            case .name: ["CLIENT", "SETNAME", .text(clientName)]
+            case .role: ["ROLE"]
+            case .ping: ["PING"]
+            case .load(let script): ["SCRIPT", "LOAD", .text(script.source)]
+            }
+        }
+    }
+
+    mutating func received(_ reply: Reply) -> Verdict {
+        guard answered < steps.count else { return .refused("Redis answered what was not asked") }
+        let step = steps[answered]
+        answered += 1
+        if let refusal = judge(reply, to: step) { return .refused(refusal) }
+        return answered == steps.count ? .done(digests) : .more
+    }
+
+    private mutating func judge(_ reply: Reply, to step: Step) -> String? {
+        switch (step, reply) {
+        case (.authenticate, .error(let text)):
+            return text.hasPrefix("WRONGPASS") || text.hasPrefix("ERR invalid password")
+                ? "Redis refuses the user name or password (WRONGPASS): correct the Redis URL"
+                : "Redis refuses the login: \(RedisError.trimmed(text))"
+        case (.select(let database), .error(let text)):
+            return "Redis refuses database \(database): \(RedisError.trimmed(text))"
+        case (.ping, .error(let text)) where text.hasPrefix("NOAUTH"):
+            return "Redis wants a password (NOAUTH): put it into the Redis URL, redis://:PASSWORD@host"
+        case (.ping, .error(let text)) where RedisError.isPassing(text):
+            return "Redis is not ready: \(RedisError.trimmed(text))"
+        case (.role, .array(let parts)):
+            guard case .bulk(let role)? = parts.first, String(buffer: role) != "master" else { return nil }
+            return "this Redis is a \(String(buffer: role)), not a primary: it takes no writes"
+        case (.load, .bulk(let digest)):
+            digests.append(String(buffer: digest))
+            return nil
+        case (.load, _):
+            digests.append(nil)
+            return nil
+        case (.authenticate, _), (.select, _), (.name, _), (.role, _), (.ping, _):
+            // A user whose rights do not include CLIENT or ROLE can work all the same.
+            return nil
+        }
+    }
+}

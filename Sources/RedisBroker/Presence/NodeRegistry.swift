@@ -1,0 +1,171 @@
+import ChatHub
+import ChatProtocol
+import Hiredis
+import Logging
+import NIOCore
+
+/// Keeps this node among the living and removes what dead nodes left behind. Confined to the broker's loop.
+final class NodeRegistry {
+    /// The rooms that are swept together.
+    private static let roomsAtOnce = 200
+    /// The list of rooms is of no use to anybody after so long without a heartbeat.
+    private static let listExpiry = TimeAmount.hours(24 * 7)
+
+    /// The node needs a new name, under which its sessions enter again.
+    var incarnationChanged: (String) -> Void = { _ in }
+    var stateChanged: () -> Void = {}
+
+    private(set) var incarnation: String
+    private let node: String
+    private let link: RedisLink
+    private let keys: Keys
+    private let configuration: RedisBrokerConfiguration
+    private let counters: RedisCounters
+    private let logger: Logger
+    private var lease: NodeLease
+    private var sweeping: Set<String> = []
+
+    init(
+        incarnation: String, link: RedisLink, configuration: RedisBrokerConfiguration, counters: RedisCounters,
+        logger: Logger
+    ) {
+        self.incarnation = incarnation
+        self.node = configuration.node
+        self.link = link
+        self.keys = Keys(prefix: configuration.prefix)
+        self.configuration = configuration
+        self.counters = counters
+        self.logger = logger
+        self.lease = NodeLease(timeout: configuration.leaseTimeout)
+    }
+
+    /// `NAME.RANDOM`, different for each life of a node, without spaces.
+    static func incarnation(of node: String) -> String {
+        let name = String(String.UnicodeScalarView(node.unicodeScalars.map { $0.value > 0x20 ? $0 : "-" }))
+        return "\(name).\(SessionID.random())"
+    }
+
+    var isRegistered: Bool { lease.isHeld }
+
+    /// Says that this node lives.
+    func beat() {
+        guard link.isUp, let beat = lease.beat(at: link.eventLoop.now) else { return }
+        let mode: (Argument, Argument) =
+            switch beat {
+            case .register: ("new", 0)
+            case .renew(let mayJudge): ("renew", mayJudge ? 1 : 0)
+            }
+        let timeout = Int(configuration.leaseTimeout.nanoseconds / 1_000_000)
+        link.run(.heartbeat, keys: [keys.nodes], [.text(incarnation), .integer(timeout), mode.0, mode.1]) {
+            [self] result in answered(result)
+        }
+        let expiry = Int(Self.listExpiry.nanoseconds / 1_000_000)
+        link.send(["PEXPIRE", .text(keys.rooms(of: incarnation)), .integer(expiry)])
+    }
+
+    private func answered(_ result: Result<Reply, BrokerError>) {
+        guard case .success(.array(let parts)) = result, case .integer(let code)? = parts.first else {
+            lease.failed()
+            return logger.debug("A heartbeat failed", metadata: ["answer": "\(result)"])
+        }
+        let answer: NodeLease.Answer =
+            switch code {
+            case 0: .lost
+            case 1: .lapsed
+            default: .renewed
+            }
+        let wasHeld = lease.isHeld
+        if lease.answered(answer, at: link.eventLoop.now) {
+            let old = incarnation
+            incarnation = Self.incarnation(of: node)
+            logger.warning(
+                "This node was declared dead or forgotten by Redis and registers anew",
+                metadata: ["incarnation": "\(incarnation)", "before": "\(old)"])
+            beat()
+            incarnationChanged(incarnation)
+        }
+        if lease.isHeld != wasHeld { stateChanged() }
+        for part in parts.dropFirst() {
+            if let dead = part.bytes.map({ String(buffer: $0) }), dead != incarnation { sweep(dead) }
+        }
+    }
+
+    /// The node ends in good order. Its sessions have left before.
+    func release() -> EventLoopFuture<Void> {
+        let promise = link.eventLoop.makePromise(of: Void.self)
+        link.send(["DEL", .text(keys.rooms(of: incarnation))])
+        link.send(["ZREM", .text(keys.nodes), .text(incarnation)]) { result in
+            switch result {
+            case .success: promise.succeed()
+            case .failure(let error): promise.fail(error)
+            }
+        }
+        return promise.futureResult
+    }
+
+    // MARK: Sweeping
+
+    /// Removes a dead node's sessions. All living nodes do it, each taking rooms at random, and whatever one of them did
+    /// the others find done. What fails here is begun again at the next heartbeat.
+    private func sweep(_ dead: String) {
+        guard sweeping.insert(dead).inserted else { return }
+        logger.notice("A node is dead, its sessions are removed", metadata: ["incarnation": "\(dead)"])
+        sweepSomeRooms(of: dead)
+    }
+
+    private func sweepSomeRooms(of dead: String) {
+        let list = keys.rooms(of: dead)
+        link.send(["SRANDMEMBER", .text(list), .integer(Self.roomsAtOnce)]) { [self] result in
+            guard case .success(.array(let members)) = result else { return ended(dead, result) }
+            let names = members.compactMap { $0.bytes.map { String(buffer: $0) } }
+            guard !names.isEmpty else {
+                // The random part of its name never comes again: nobody can have taken the lease meanwhile.
+                return link.send(["ZREM", .text(keys.nodes), .text(dead)]) { [self] in ended(dead, $0) }
+            }
+            let rooms = Set(
+                names.compactMap { name in
+                    name.firstIndex(of: " ").flatMap { RoomName(name[name.index(after: $0)...]) }
+                })
+            var open = rooms.count
+            var failure: Result<Reply, BrokerError>?
+            let roomDone: RedisConnection.Completion = { [self] result in
+                if case .failure = result { failure = result }
+                open -= 1
+                guard open <= 0 else { return }
+                if let failure { return ended(dead, failure) }
+                link.send(["SREM", .text(list)] + names.map { .text($0) }) { [self] result in
+                    guard case .success = result else { return ended(dead, result) }
+                    sweepSomeRooms(of: dead)
+                }
+            }
+            guard !rooms.isEmpty else { return roomDone(.success(.null)) }
+            for room in rooms { sweep(room, of: dead, from: "0", roomDone) }
+        }
+    }
+
+    private func sweep(
+        _ room: RoomName, of dead: String, from cursor: String, _ completion: @escaping RedisConnection.Completion
+    ) {
+        link.run(
+            .sweep, keys: [keys.sessions(room), keys.users(room)],
+            [.text(keys.channel(room)), .text(dead), .text(cursor)]
+        ) { [self] result in
+            guard case .success(.array(let parts)) = result, parts.count == 2, let next = parts[0].bytes,
+                case .integer(let removed) = parts[1]
+            else {
+                return completion(
+                    result.flatMap { _ in .failure(.malformed("the sweep script answered what it never does")) })
+            }
+            counters.sessionsSwept.add(Int(removed))
+            let cursor = String(buffer: next)
+            if cursor == "0" { completion(result) } else { sweep(room, of: dead, from: cursor, completion) }
+        }
+    }
+
+    private func ended(_ dead: String, _ result: Result<Reply, BrokerError>) {
+        sweeping.remove(dead)
+        if case .failure(let error) = result {
+            logger.debug("Sweeping is put off", metadata: ["incarnation": "\(dead)", "reason": "\(error)"])
+        }
+    }
+}

@@ -1,0 +1,125 @@
+extension Script {
+    /// Stores and publishes a group of messages of one room.
+    ///
+    /// KEYS: log, retried. ARGV: channel, known epoch, sent at, log length (0: any), idle expiry in ms (0: never),
+    /// retry window in ms, then for each message: identity length (`-` before it: a retry; 0: no identity),
+    /// the session that is excepted or nothing, body.
+    ///
+    /// Answers `{first position stored or 0-0, time, then for each duplicate: its number from 0, position, time}`. What
+    /// is not a duplicate was stored in order, each one SEQ after the other.
+    static let appendSource = """
+        local log, retried = KEYS[1], KEYS[2]
+        local channel, known = ARGV[1], tonumber(ARGV[2])
+        local now = redis.call('TIME')
+        local ms = now[1] * 1000 + math.floor(now[2] / 1000)
+        local time = string.format('%.0f', ms)
+
+        -- The head. An ID must be greater than any that the stream ever had, also when its last entry was trimmed.
+        local head = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
+        local previous = '0-0'
+        if head[1] then
+          previous = head[1][1]
+        elseif redis.call('EXISTS', log) == 1 then
+          local info = redis.call('XINFO', 'STREAM', log)
+          for i = 1, #info, 2 do
+            if info[i] == 'last-generated-id' then previous = info[i + 1] end
+          end
+        end
+
+        -- What retries repeat. They pay for looking; others only while somebody has retried in the last minutes.
+        local first = 7
+        local found = {}    -- identity -> 'POSITION TIME' of the copy that is to be acknowledged
+        local stored = {}   -- the same for what this call stores
+        local wanted, lengths, missing = {}, {}, 0
+        local noted = redis.call('EXISTS', retried) == 1
+        for i = first, #ARGV, 3 do
+          local length = tonumber(ARGV[i])
+          if length < 0 or (noted and length > 0) then
+            local identity = string.sub(ARGV[i + 2], 1, math.abs(length))
+            local note = noted and redis.call('HGET', retried, identity)
+            if note then
+              found[identity] = note
+            elseif length < 0 and not wanted[identity] then
+              wanted[identity] = true
+              lengths[-length] = true
+              missing = missing + 1
+            end
+          end
+        end
+        -- One walk back through the log for all of them, in pieces: most are near the end.
+        local cursor = '+'
+        while missing > 0 do
+          local entries = redis.call('XREVRANGE', log, cursor, '-', 'COUNT', 200)
+          for _, entry in ipairs(entries) do
+            local fields = entry[2]
+            local body, at
+            for f = 1, #fields, 2 do
+              if fields[f] == 'm' then body = fields[f + 1] elseif fields[f] == 't' then at = fields[f + 1] end
+            end
+            if body and at then
+              for length in pairs(lengths) do
+                local identity = string.sub(body, 1, length)
+                if wanted[identity] and not found[identity] then
+                  found[identity] = entry[1] .. ' ' .. at
+                  missing = missing - 1
+                end
+              end
+            end
+            if missing == 0 then break end
+          end
+          if #entries < 200 then break end
+          cursor = '(' .. entries[#entries][1]
+        end
+
+        -- The epoch: the log's own, unless the log is new or not the one that the caller knows.
+        local epoch = string.match(previous, '^(%d+)-')
+        local begins = previous == '0-0' or tonumber(epoch) < known
+        if begins then
+          epoch = string.format('%.0f', math.max(ms, known + 1, tonumber(epoch) + 1))
+        end
+
+        local answer = {'0-0', time}
+        local events, count, start = {}, 0, nil
+        for i = first, #ARGV, 3 do
+          local length, body = tonumber(ARGV[i]), ARGV[i + 2]
+          local identity = length ~= 0 and string.sub(body, 1, math.abs(length))
+          local copy = identity and (found[identity] or (length < 0 and stored[identity]))
+          if copy then
+            local position, at = string.match(copy, '^(%S+) (%S+)$')
+            answer[#answer + 1] = (i - first) / 3
+            answer[#answer + 1] = position
+            answer[#answer + 1] = at
+          else
+            local position
+            if begins then
+              position = redis.call('XADD', log, epoch .. '-1', 'm', body, 't', time)
+              begins = false
+            else
+              position = redis.call('XADD', log, epoch .. '-*', 'm', body, 't', time)
+            end
+            start = start or position
+            count = count + 1
+            events[#events + 1] = #body .. ' ' .. ARGV[i + 1] .. '\\n' .. body
+            if identity then
+              stored[identity] = position .. ' ' .. time
+              if length < 0 then
+                -- The original may still be on its way: for some minutes it counts as the copy.
+                found[identity] = stored[identity]
+                redis.call('HSET', retried, identity, stored[identity])
+                redis.call('PEXPIRE', retried, ARGV[6])
+              end
+            end
+          end
+        end
+
+        if count > 0 then
+          answer[1] = start
+          if ARGV[4] ~= '0' then redis.call('XTRIM', log, 'MAXLEN', '~', ARGV[4]) end
+          if ARGV[5] ~= '0' then redis.call('PEXPIRE', log, ARGV[5]) end
+          redis.call('PUBLISH', channel,
+            'm ' .. previous .. ' ' .. start .. ' ' .. time .. ' ' .. ARGV[3] .. ' ' .. count .. '\\n'
+            .. table.concat(events))
+        end
+        return answer
+        """
+}

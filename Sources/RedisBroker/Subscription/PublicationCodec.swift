@@ -1,0 +1,138 @@
+import ChatHub
+import ChatProtocol
+import NIOCore
+
+/// What travels on a room's channel: a line of words, then bytes whose lengths are said before.
+///
+///     m PREVIOUS FIRST TIME SENT_AT COUNT\n  then COUNT times  LENGTH [SESSION]\n BODY     messages
+///     s SESSION\n JSON                                                                     a signal of that session
+///     p + COUNT REVISION SESSION USER    p - COUNT REVISION - USER                         a user came, a user went
+///
+/// Bodies are slices of the publication, never copied.
+enum PublicationCodec {
+    static func signal(_ event: ByteBuffer, from origin: SessionID) -> ByteBuffer {
+        var bytes = ByteBuffer()
+        bytes.reserveCapacity(event.readableBytes + 19)
+        bytes.writeStaticString("s ")
+        bytes.writeString(origin.description)
+        bytes.writeStaticString("\n")
+        bytes.writeImmutableBuffer(event)
+        return bytes
+    }
+
+    static func parse(_ bytes: ByteBuffer) throws(PublicationError) -> Publication {
+        var rest = bytes
+        switch rest.readInteger(as: UInt8.self) {
+        case UInt8(ascii: "m"): return .messages(try messages(&rest))
+        case UInt8(ascii: "s"): return try signal(&rest)
+        case UInt8(ascii: "p"): return .presence(try presence(&rest))
+        default: throw .unknownKind
+        }
+    }
+
+    private static func messages(_ rest: inout ByteBuffer) throws(PublicationError) -> MessageBatch {
+        guard let previous = readWord(&rest).flatMap(position), let first = readWord(&rest).flatMap(position),
+            let time = readWord(&rest).flatMap(number), let sentAt = readWord(&rest).flatMap(number),
+            let count = readWord(&rest).flatMap(number), count > 0, readByte(&rest, is: "\n")
+        else { throw .malformedHeader }
+        // Each message takes at least three bytes: a count that the bytes cannot hold reserves no memory.
+        guard count <= rest.readableBytes / 3 else { throw .truncated }
+        guard first > previous, first.seq > 0, first.seq.addingReportingOverflow(count).overflow == false else {
+            throw .malformedHeader
+        }
+        var messages: [MessageBatch.Message] = []
+        messages.reserveCapacity(Int(count))
+        for _ in 0..<count {
+            guard let length = readNumber(&rest), readByte(&rest, is: " ") else { throw .malformedHeader }
+            var exceptFor: SessionID?
+            if !readByte(&rest, is: "\n") {
+                guard let session = rest.readSlice(length: 16).flatMap(session), readByte(&rest, is: "\n") else {
+                    throw .malformedHeader
+                }
+                exceptFor = session
+            }
+            guard let size = Int(exactly: length), let body = rest.readSlice(length: size) else { throw .truncated }
+            messages.append(.init(body: body, exceptFor: exceptFor))
+        }
+        guard rest.readableBytes == 0 else { throw .trailingBytes }
+        return MessageBatch(previous: previous, first: first, time: time, sentAt: sentAt, messages: messages)
+    }
+
+    private static func signal(_ rest: inout ByteBuffer) throws(PublicationError) -> Publication {
+        guard let origin = readWord(&rest).flatMap(session), readByte(&rest, is: "\n") else { throw .malformedHeader }
+        guard rest.readableBytes > 0 else { throw .truncated }
+        return .signal(rest, origin: origin)
+    }
+
+    private static func presence(_ rest: inout ByteBuffer) throws(PublicationError) -> PresenceChange {
+        guard let sign = readWord(&rest), let count = readWord(&rest).flatMap(number).flatMap(Int.init(exactly:)),
+            let revision = readWord(&rest).flatMap(number), let origin = readWord(&rest), let name = readWord(&rest),
+            rest.readableBytes == 0,
+            let user = UserName(String(buffer: name))
+        else { throw .malformedHeader }
+        switch String(buffer: sign) {
+        case "+":
+            guard let session = session(origin) else { throw .malformedHeader }
+            return PresenceChange(user: user, isPresent: true, count: count, origin: session, revision: revision)
+        case "-":
+            return PresenceChange(user: user, isPresent: false, count: count, origin: nil, revision: revision)
+        default:
+            throw .malformedHeader
+        }
+    }
+
+    // MARK: Words
+
+    /// A space and what follows it, up to the next space, the end of the line or of everything.
+    private static func readWord(_ rest: inout ByteBuffer) -> ByteBuffer? {
+        guard readByte(&rest, is: " ") else { return nil }
+        let length = rest.readableBytesView.prefix(160).firstIndex {
+            $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\n")
+        }
+        .map { $0 - rest.readerIndex }
+        guard length != 0, length != nil || rest.readableBytes <= 160 else { return nil }
+        return rest.readSlice(length: length ?? rest.readableBytes)
+    }
+
+    /// Decimal digits here, as many as there are.
+    private static func readNumber(_ rest: inout ByteBuffer) -> UInt64? {
+        let view = rest.readableBytesView.prefix(21)
+        let end = view.firstIndex { $0 < UInt8(ascii: "0") || $0 > UInt8(ascii: "9") } ?? view.endIndex
+        return rest.readSlice(length: end - view.startIndex).flatMap(number)
+    }
+
+    private static func readByte(_ rest: inout ByteBuffer, is byte: Unicode.Scalar) -> Bool {
+        guard let next = rest.getInteger(at: rest.readerIndex, as: UInt8.self), next == UInt8(ascii: byte) else {
+            return false
+        }
+        rest.moveReaderIndex(forwardBy: 1)
+        return true
+    }
+
+    static func position(_ bytes: ByteBuffer) -> Position? { bytes.withUnsafeReadableBytes { Position(decimal: $0) } }
+
+    static func number(_ bytes: ByteBuffer) -> UInt64? {
+        guard (1...20).contains(bytes.readableBytes) else { return nil }
+        var value: UInt64 = 0
+        for byte in bytes.readableBytesView {
+            guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
+            let (tens, overflowed) = value.multipliedReportingOverflow(by: 10)
+            let (sum, carried) = tens.addingReportingOverflow(UInt64(byte - UInt8(ascii: "0")))
+            if overflowed || carried { return nil }
+            value = sum
+        }
+        return value
+    }
+
+    private static func session(_ bytes: ByteBuffer) -> SessionID? { SessionID(String(buffer: bytes)) }
+}
+
+/// Why a publication is not one of ours.
+enum PublicationError: Error, Equatable {
+    case unknownKind
+    case malformedHeader
+    /// It announces more than it holds.
+    case truncated
+    /// It holds more than it announces.
+    case trailingBytes
+}

@@ -1,0 +1,220 @@
+import ChatHub
+import ChatProtocol
+import Hiredis
+import Logging
+import NIOCore
+
+/// The subscribing side: one connection that does nothing but listen. Confined to the broker's loop.
+///
+/// SUBSCRIBE only, never PSUBSCRIBE: Redis would match every publication of the cluster against every pattern.
+final class RedisSubscriber {
+    private static let channelsInACommand = 1_000
+
+    var delegate: (any BrokerDelegate)?
+    /// The connection came to stand or was lost, or a probe was heard after silence.
+    var stateChanged: () -> Void = {}
+
+    private let link: RedisLink
+    /// Carries the probes, and keeps alive the logs of rooms that are subscribed.
+    private let commands: RedisLink
+    private let configuration: RedisBrokerConfiguration
+    private let keys: Keys
+    private let probeChannel: String
+    private let counters: RedisCounters
+    private let logger: Logger
+
+    private var ledger = SubscriptionLedger()
+    private var probes: ProbeMonitor
+    /// The name of a channel, as it arrives, to its room: found without making a string of it.
+    private var rooms: [ByteBuffer: RoomName] = [:]
+    private let probeName: ByteBuffer
+    private var confirmed: [RoomName] = []
+    private var isFlushScheduled = false
+    private var renewal: LogRenewal
+
+    init(
+        link: RedisLink, commands: RedisLink, configuration: RedisBrokerConfiguration, probeID: String,
+        counters: RedisCounters, logger: Logger
+    ) {
+        self.link = link
+        self.commands = commands
+        self.configuration = configuration
+        self.keys = Keys(prefix: configuration.prefix)
+        self.probeChannel = keys.probe(of: probeID)
+        self.probeName = ByteBuffer(string: probeChannel)
+        self.counters = counters
+        self.logger = logger
+        self.probes = ProbeMonitor(deafAfter: configuration.deafAfter)
+        self.renewal = LogRenewal(expiry: configuration.logIdleExpiry)
+        link.events.up = { [weak self] in self?.up() }
+        link.events.down = { [weak self] in self?.down() }
+        link.events.pushed = { [weak self] in self?.pushed($0) }
+        link.events.readAllForNow = { [weak self] in self?.readAllForNow() }
+        link.events.failureChanged = { [weak self] in self?.stateChanged() }
+    }
+
+    /// Why nothing can be heard; nil when the subscription stands and was heard lately.
+    func failure(at now: NIODeadline) -> String? {
+        if let failure = link.failure { return failure }
+        return probes.hears(at: now) ? nil : "the subscription carries nothing"
+    }
+
+    func start() { link.start() }
+
+    func stop() {
+        link.stop()
+        delegate = nil
+    }
+
+    func subscribe(to room: RoomName) {
+        rooms[ByteBuffer(string: keys.channel(room))] = room
+        ledger.subscribe(room)
+        scheduleFlush()
+    }
+
+    func unsubscribe(from room: RoomName) {
+        // From here on nothing of the room is handed over any more, whatever still arrives.
+        ledger.unsubscribe(room)
+        scheduleFlush()
+    }
+
+    // MARK: Time
+
+    /// Sends a probe through Redis to ourselves.
+    func probe() {
+        guard link.isUp, commands.isUp else { return }
+        let number = probes.send(at: link.eventLoop.now)
+        commands.send(["PUBLISH", .text(probeChannel), .text(String(number))]) { [weak self] result in
+            if case .failure = result { self?.probes.notSent(number) }
+        }
+    }
+
+    /// Replaces a subscription that is connected but deaf.
+    func look() {
+        guard probes.isDeaf(at: link.eventLoop.now) else { return }
+        counters.deafSubscriptions.add()
+        logger.warning("The subscription to Redis carried no probe and is replaced")
+        link.replace("the subscription carried no probe")
+    }
+
+    /// Postpones the expiry of the logs of some subscribed rooms: a log does not go while somebody is in its room.
+    func renewLogs() {
+        guard commands.isUp else { return }
+        for room in renewal.next(at: link.eventLoop.now, of: { ledger.wanted }) where ledger.isWanted(room) {
+            renewLog(room)
+        }
+    }
+
+    private func renewLog(_ room: RoomName) {
+        let milliseconds = Int(configuration.logIdleExpiry.nanoseconds / 1_000_000)
+        guard milliseconds > 0 else { return }
+        commands.send(["PEXPIRE", .text(keys.log(room)), .integer(milliseconds)])
+    }
+
+    // MARK: Connection
+
+    private func up() {
+        probes.listening(at: link.eventLoop.now)
+        link.send(["SUBSCRIBE", .text(probeChannel)])
+        ledger.connected()
+        flush()
+        // At once, not at the next beat: until it is heard this node is not ready.
+        link.flush()
+        probe()
+        stateChanged()
+    }
+
+    private func down() {
+        probes.stopped()
+        ledger.disconnected()
+        confirmed.removeAll()
+        rooms = rooms.filter { ledger.isWanted($0.value) }
+        delegate?.subscriptionsLost()
+        stateChanged()
+    }
+
+    private func scheduleFlush() {
+        guard !isFlushScheduled else { return }
+        isFlushScheduled = true
+        link.eventLoop.assumeIsolated().execute { [self] in
+            isFlushScheduled = false
+            flush()
+        }
+    }
+
+    private func flush() {
+        let batch = ledger.flush()
+        send("SUBSCRIBE", batch.subscribe)
+        send("UNSUBSCRIBE", batch.unsubscribe)
+        for room in batch.subscribe { renewLog(room) }
+        for room in batch.forgotten { rooms[ByteBuffer(string: keys.channel(room))] = nil }
+        if !batch.standing.isEmpty { delegate?.subscribed(to: batch.standing) }
+    }
+
+    private func send(_ command: Argument, _ rooms: [RoomName]) {
+        var rest = rooms[...]
+        while !rest.isEmpty {
+            link.send([command] + rest.prefix(Self.channelsInACommand).map { .text(keys.channel($0)) })
+            rest = rest.dropFirst(Self.channelsInACommand)
+        }
+    }
+
+    // MARK: What Redis says
+
+    private func pushed(_ reply: Reply) {
+        guard case .array(let parts) = reply, parts.count == 3, case .bulk(let kind) = parts[0],
+            case .bulk(let channel) = parts[1]
+        else {
+            counters.publicationsDropped.add()
+            return
+        }
+        if case .bulk(let payload) = parts[2] {
+            heard(payload, on: channel)
+        } else if let room = rooms[channel] {
+            confirmed(kind, room)
+        }
+    }
+
+    private func heard(_ payload: ByteBuffer, on channel: ByteBuffer) {
+        guard let room = rooms[channel], ledger.isWanted(room) else {
+            if channel == probeName { heardProbe(payload) } else { counters.publicationsDropped.add() }
+            return
+        }
+        do {
+            let publication = try PublicationCodec.parse(payload)
+            counters.publicationsReceived.add()
+            delegate?.received(publication, in: room)
+        } catch {
+            counters.publicationsDropped.add()
+            logger.debug(
+                "A publication is not ours", metadata: ["room": "\(room)", "reason": "\(error)"])
+        }
+    }
+
+    private func heardProbe(_ payload: ByteBuffer) {
+        let now = link.eventLoop.now
+        let heardBefore = probes.hears(at: now)
+        guard let number = PublicationCodec.number(payload), let delay = probes.heard(number, at: now) else { return }
+        counters.probeNanoseconds.set(Int(delay.nanoseconds))
+        if !heardBefore { stateChanged() }
+    }
+
+    private func confirmed(_ kind: ByteBuffer, _ room: RoomName) {
+        if kind.readableBytesView.first == UInt8(ascii: "s") {
+            if ledger.confirmedSubscribe(room) { confirmed.append(room) } else { scheduleFlush() }
+        } else {
+            ledger.confirmedUnsubscribe(room)
+            scheduleFlush()
+        }
+    }
+
+    private func readAllForNow() {
+        if !confirmed.isEmpty {
+            // After what stood in the same read: the hub compares with the log in any case.
+            let rooms = confirmed.filter { ledger.isWanted($0) }
+            confirmed.removeAll(keepingCapacity: true)
+            if !rooms.isEmpty { delegate?.subscribed(to: rooms) }
+        }
+        delegate?.receivedAllForNow()
+    }
+}

@@ -1,0 +1,154 @@
+import ChatHub
+import Hiredis
+import NIOCore
+import Testing
+
+@testable import RedisBroker
+
+@Suite("One connection to Redis")
+struct ConnectionMachineTests {
+    private typealias Machine = RedisConnection.StateMachine<String>
+    private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
+    private let ok = Reply.status(ByteBuffer(string: "OK"))
+
+    private func handshake(_ url: String = "redis://host", scripts: [Script] = []) throws -> RedisHandshake {
+        RedisHandshake(url: try RedisURL(url), clientName: "name", scripts: scripts)
+    }
+
+    private func machine(isSubscription: Bool = false, isReady: Bool = true) throws -> Machine {
+        var machine = Machine(
+            handshake: try handshake(), isSubscription: isSubscription, now: start, handshakeTimeout: .seconds(2),
+            commandTimeout: .seconds(2), pingInterval: .seconds(5))
+        if isReady { for _ in 0..<3 { _ = machine.received(ok, at: start) } }
+        return machine
+    }
+
+    // MARK: Handshake
+
+    @Test func everythingIsSaidInOneGo() throws {
+        #expect(try handshake().commands == [["CLIENT", "SETNAME", "name"], ["ROLE"], ["PING"]])
+        #expect(
+            try handshake("redis://me:pw@host/2", scripts: [.leave]).commands == [
+                ["AUTH", "me", "pw"], ["SELECT", 2], ["CLIENT", "SETNAME", "name"], ["ROLE"], ["PING"],
+                ["SCRIPT", "LOAD", .text(Script.leave.source)],
+            ])
+        #expect(try handshake("redis://:pw@host").commands.first == ["AUTH", "pw"])
+    }
+
+    @Test func itEndsWithTheNamesOfTheScripts() throws {
+        var handshake = try handshake(scripts: [.enter, .leave])
+        for _ in 0..<3 { #expect(handshake.received(ok) == .more) }
+        #expect(handshake.received(.bulk(ByteBuffer(string: "abc"))) == .more)
+        #expect(handshake.received(.error("NOPERM no script")) == .done(["abc", nil]))
+    }
+
+    @Test(arguments: [
+        ("redis://:pw@host", 0, "WRONGPASS invalid username-password pair", "WRONGPASS"),
+        ("redis://:pw@host", 0, "ERR AUTH <password> called without any password", "without any password"),
+        ("redis://host/7", 0, "ERR DB index is out of range", "database 7"),
+        ("redis://host", 2, "NOAUTH Authentication required.", "put it into the Redis URL"),
+        ("redis://host", 2, "LOADING Redis is loading the dataset in memory", "LOADING"),
+        ("redis://host", 2, "BUSY Redis is busy running a script", "BUSY"),
+    ])
+    func aRefusalIsPlain(_ url: String, _ before: Int, _ error: String, _ reason: String) throws {
+        var handshake = try handshake(url)
+        for _ in 0..<before { #expect(handshake.received(ok) == .more) }
+        guard case .refused(let said) = handshake.received(.error(error)) else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(said.contains(reason))
+    }
+
+    @Test func aReplicaIsRefusedAndMissingRightsAreNot() throws {
+        var handshake = try handshake()
+        #expect(handshake.received(.error("NOPERM this user has no permissions to run 'client'")) == .more)
+        var other = handshake
+        #expect(handshake.received(.error("NOPERM")) == .more)
+        guard case .refused(let said) = other.received(.array([.bulk(ByteBuffer(string: "slave")), .integer(1)])) else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(said.contains("slave"))
+    }
+
+    // MARK: Commands
+
+    @Test func answersBelongToCommandsInOrder() throws {
+        var machine = try machine()
+        #expect(machine.isReady)
+        for name in ["a", "b"] { machine.sent(name, at: start, deadline: start + .seconds(2)) }
+        for name in ["a", "b"] {
+            guard case .answered(name, sentAt: start) = machine.received(ok, at: start + .seconds(1)) else {
+                Issue.record("\(name) was not answered")
+                return
+            }
+        }
+        guard case .close = machine.received(ok, at: start + .seconds(1)) else {
+            Issue.record("an answer too many is a fault")
+            return
+        }
+    }
+
+    @Test func aCommandWithoutAnswerEndsTheConnectionForAll() throws {
+        var machine = try machine()
+        machine.sent("a", at: start, deadline: start + .seconds(2))
+        machine.sent("b", at: start, deadline: start + .seconds(1))
+        #expect(machine.nextTick == start + .seconds(1))
+        #expect(machine.ticked(at: start + .milliseconds(999)) == .nothing)
+        guard case .close = machine.ticked(at: start + .seconds(1)) else {
+            Issue.record("not closed")
+            return
+        }
+        #expect(machine.closed() == ["a", "b"])
+        #expect(machine.isClosed)
+        #expect(machine.nextTick == nil)
+        #expect(machine.closed() == [])
+    }
+
+    @Test func silenceIsAskedAndAnAnswerIsLife() throws {
+        var machine = try machine()
+        #expect(machine.nextTick == start + .seconds(5))
+        #expect(machine.ticked(at: start + .seconds(5)) == .ping)
+        #expect(machine.nextTick == start + .seconds(7))
+        guard case .nothing = machine.received(ok, at: start + .seconds(6)) else {
+            Issue.record("the answer to a PING is nobody's")
+            return
+        }
+        #expect(machine.ticked(at: start + .seconds(7)) == .nothing)
+        #expect(machine.ticked(at: start + .seconds(11)) == .ping)
+        guard case .close = machine.ticked(at: start + .seconds(13)) else {
+            Issue.record("not closed")
+            return
+        }
+    }
+
+    @Test func aLoginWithoutAnswerEnds() throws {
+        var machine = try machine(isReady: false)
+        #expect(!machine.isReady)
+        #expect(machine.nextTick == start + .seconds(2))
+        guard case .close = machine.ticked(at: start + .seconds(2)) else {
+            Issue.record("not closed")
+            return
+        }
+    }
+
+    @Test func aSubscribingConnectionOnlyListens() throws {
+        var machine = try machine(isSubscription: true)
+        #expect(machine.nextTick == nil, "its life is proved by probes")
+        guard case .pushed = machine.received(.array([]), at: start) else {
+            Issue.record("not handed on")
+            return
+        }
+    }
+
+    @Test(arguments: [
+        ("OOM command not allowed", true), ("MISCONF disk", true), ("READONLY You can't write", true),
+        ("LOADING", true), ("BUSY running", true), ("NOREPLICAS", true), ("WRONGTYPE Operation", false),
+        ("ERR unknown", false), ("OOMPH", false),
+    ])
+    func errorsThatPassAreUnavailable(_ text: String, _ passes: Bool) {
+        #expect((RedisError.brokerError(text).code == .unavailable) == passes)
+        #expect(!RedisError.brokerError("ERR a\r\nb").message.contains("b"))
+    }
+}

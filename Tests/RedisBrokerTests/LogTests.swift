@@ -1,0 +1,157 @@
+import ChatHub
+import ChatProtocol
+import NIOCore
+import RedisBroker
+import TestSupport
+import Testing
+
+@Suite("The log in Redis")
+struct LogTests {
+    @Test func aLogKeepsWhatIsPromisedAndNotMuchMore() async throws {
+        try await withBrokers(1, configured: { $0.logLength = 100 }) { server, brokers in
+            let node = brokers[0].node
+            for _ in 0..<5 {
+                _ = try await node.append((0..<200).map { .test("\($0)", id: "\($0)") }, to: room())
+            }
+            let log = try await node.read(room(), after: .zero)
+            #expect(log.entries.count >= 100)
+            #expect(log.entries.count <= 200)
+            #expect(log.head.seq == 1_000)
+            #expect(!log.isComplete, "it does not begin with SEQ 1 any more")
+            let first = try #require(log.entries.first).position
+            #expect(try await node.read(room(), after: Position(epoch: first.epoch, seq: first.seq - 1)).isComplete)
+            #expect(try await !node.read(room(), after: Position(epoch: first.epoch, seq: first.seq - 2)).isComplete)
+        }
+    }
+
+    @Test func anIdleLogExpiresAndTheRoomGoesOnInAGreaterEpoch() async throws {
+        try await withBrokers(1, configured: { $0.logIdleExpiry = .milliseconds(200) }) { server, brokers in
+            let node = brokers[0].node
+            let old = try await node.append(.test("old"), to: room())
+            try await eventually("the log has expired") {
+                try await node.read(room(), after: .zero).head == .zero ? true : nil
+            }
+            let new = try await node.append(.test("new"), to: room(), knownEpoch: old.position.epoch)
+            #expect(new.position.seq == 1)
+            #expect(new.position.epoch > old.position.epoch)
+        }
+    }
+
+    @Test func theLogOfASubscribedRoomDoesNotExpire() async throws {
+        try await withBrokers(1, configured: { $0.logIdleExpiry = .milliseconds(1_200) }) { _, brokers in
+            let node = brokers[0].node
+            try await node.subscribe(to: room("kept"))
+            let kept = try await node.append(.test("kept"), to: room("kept"))
+            // The idle room's log expires twice while the other one stays.
+            for _ in 0..<2 {
+                _ = try await node.append(.test("idle"), to: room("idle"))
+                try await eventually("the idle log has expired") {
+                    try await node.read(room("idle"), after: .zero).head == .zero ? true : nil
+                }
+            }
+            #expect(try await node.read(room("kept"), after: .zero).head == kept.position)
+        }
+    }
+
+    @Test func aLogWhoseEntriesAreAllGoneGoesOnWhereItWas() async throws {
+        try await withBrokers(1) { server, brokers in
+            let node = brokers[0].node
+            let receipts = try await node.append([.test("1"), .test("2")], to: room())
+            try await server.command("XTRIM", "roost:{room}:log", "MAXLEN", "0")
+            let empty = try await node.read(room(), after: receipts[1].position)
+            #expect(empty == LogSlice(entries: [], isComplete: true, hasMore: false, head: receipts[1].position))
+            #expect(try await !node.read(room(), after: .zero).isComplete)
+            let next = try await node.append(.test("3"), to: room(), knownEpoch: receipts[0].position.epoch)
+            #expect(next.position == Position(epoch: receipts[0].position.epoch, seq: 3))
+        }
+    }
+
+    @Test func aRetriesNotesAreGoneAfterTheWindow() async throws {
+        try await withBrokers(1, configured: { $0.retryWindow = .milliseconds(100) }) { server, brokers in
+            let node = brokers[0].node
+            _ = try await node.append(.test("a", id: "x", isRetry: true), to: room())
+            try await eventually("the notes are gone") {
+                try await server.command("EXISTS", "roost:{room}:retried") == "0" ? true : nil
+            }
+            #expect(try await !node.append(.test("a", id: "x"), to: room()).isDuplicate)
+        }
+    }
+
+    @Test func aCopyIsFoundThroughAllOfALongLog() async throws {
+        try await withBrokers(2) { _, brokers in
+            let first = try await brokers[0].node.append(.test("first", id: "first"), to: room())
+            for round in 0..<10 {
+                _ = try await brokers[0].node.append((0..<200).map { .test("\($0)", id: "\(round).\($0)") }, to: room())
+            }
+            let retries = try await brokers[1].node.append(
+                [
+                    .test("first", id: "first", isRetry: true), .test("x", id: "0.7", isRetry: true),
+                    .test("x", id: "new", isRetry: true),
+                ], to: room())
+            #expect(retries[0].position == first.position)
+            #expect(retries[1].position.seq == 9)
+            #expect(retries.map(\.isDuplicate) == [true, true, false])
+        }
+    }
+
+    @Test func flushedScriptsAreLoadedAgainUnseen() async throws {
+        try await withBrokers(1) { server, brokers in
+            let node = brokers[0].node
+            _ = try await node.append(.test("a"), to: room())
+            try await server.command("SCRIPT", "FLUSH")
+            let receipts = try await node.append([.test("b"), .test("c")], to: room())
+            #expect(receipts.map(\.position.seq) == [2, 3])
+            try await server.command("SCRIPT", "FLUSH")
+            #expect(try await node.enter(room(), .random(), user("alice")).count == 1)
+            #expect(brokers[0].broker.metrics.scriptsReloaded >= 2)
+            #expect(brokers[0].broker.metrics.appended == 3)
+        }
+    }
+
+    @Test func foreignDataUnderOurKeysIsAnErrorAndNothingElse() async throws {
+        try await withBrokers(1) { server, brokers in
+            let node = brokers[0].node
+            try await server.command("SET", "roost:{text}:log", "hello")
+            await #expect(throws: BrokerError.self) { _ = try await node.append(.test("a"), to: room("text")) }
+            await #expect(throws: BrokerError.self) { _ = try await node.read(room("text"), after: .zero) }
+            try await server.command("XADD", "roost:{stream}:log", "*", "what", "else")
+            await #expect(throws: BrokerError.self) { _ = try await node.read(room("stream"), after: .zero) }
+
+            try await node.subscribe(to: room())
+            try await server.command("PUBLISH", "roost:{room}", "m 1-1 1-2 garbage")
+            let receipt = try await node.append(.test("a"), to: room())
+            #expect(try await node.listener.hearsMessages(1, in: room()).map(\.position) == [receipt.position])
+            #expect(brokers[0].broker.metrics.publicationsDropped == 1)
+        }
+    }
+
+    @Test func whenRedisRefusesWritesMessagesAreUnavailableAndLookUpsAnswer() async throws {
+        try await withBrokers(1) { server, brokers in
+            let node = brokers[0].node
+            let stored = try await node.append(.test("a", id: "x"), to: room())
+            try await server.command("CONFIG", "SET", "maxmemory", "1")
+            let failure = await #expect(throws: BrokerError.self) {
+                _ = try await node.append(.test("b", id: "y"), to: room())
+            }
+            #expect(failure?.code == .unavailable)
+            #expect(try await node.append(.test("a", id: "x", isRetry: true), to: room()).position == stored.position)
+            #expect(try await node.read(room(), after: .zero).head == stored.position)
+            try await server.command("CONFIG", "SET", "maxmemory", "0")
+            #expect(try await node.append(.test("b", id: "y"), to: room()).position.seq == 2)
+        }
+    }
+
+    @Test func aPageEndsByBytesAndSaysThatThereIsMore() async throws {
+        try await withBrokers(1, configured: { $0.pageBytes = 2_500 }) { _, brokers in
+            let node = brokers[0].node
+            let text = String(repeating: "x", count: 1_000)
+            _ = try await node.append((0..<5).map { _ in .test(text) }, to: room())
+            let page = try await node.read(room(), after: .zero)
+            #expect(page.entries.map(\.position.seq) == [1, 2])
+            #expect(page.hasMore)
+            let latest = try await node.readLatest(room())
+            #expect(latest.entries.map(\.position.seq) == [4, 5])
+            #expect(latest.hasMore)
+        }
+    }
+}

@@ -1,0 +1,64 @@
+import ChatHub
+import ChatProtocol
+import Hiredis
+import NIOCore
+import TestSupport
+import Testing
+
+@testable import RedisBroker
+
+@Suite("What the scripts answer")
+struct ReplyTests {
+    private func bulk(_ text: String) -> Reply { .bulk(ByteBuffer(string: text)) }
+
+    @Test func receiptsOfNewMessagesFollowOneAnotherAroundDuplicates() throws {
+        let reply = Reply.array([
+            bulk("5-8"), bulk("1700"), .integer(1), bulk("4-2"), bulk("1600"),
+        ])
+        #expect(
+            AppendReply.receipts(reply, count: 3) == [
+                Receipt(position: Position(epoch: 5, seq: 8), time: 1_700, isDuplicate: false),
+                Receipt(position: Position(epoch: 4, seq: 2), time: 1_600, isDuplicate: true),
+                Receipt(position: Position(epoch: 5, seq: 9), time: 1_700, isDuplicate: false),
+            ])
+        let onlyCopies = Reply.array([bulk("0-0"), bulk("1700"), .integer(0), bulk("4-2"), bulk("1600")])
+        #expect(AppendReply.receipts(onlyCopies, count: 1)?.map(\.isDuplicate) == [true])
+    }
+
+    @Test func anAnswerThatIsNotTheScriptsIsNoReceipt() {
+        let wrong: [Reply] = [
+            .null, .integer(1), .array([]), .array([bulk("5-8")]), .array([bulk("0-0"), bulk("1700")]),
+            .array([bulk("5-8"), bulk("x")]), .array([bulk("5-8"), bulk("1"), .integer(3), bulk("1-1"), bulk("1")]),
+            .array([bulk("5-8"), bulk("1"), .integer(-1), bulk("1-1"), bulk("1")]),
+            .array([bulk("5-18446744073709551615"), bulk("1")]),
+        ]
+        for reply in wrong { #expect(AppendReply.receipts(reply, count: 3) == nil) }
+    }
+
+    @Test(arguments: [
+        ("0-0", "0-0", "0-0", 0, true), ("0-0", "1-9", "1-1", 0, true), ("0-0", "1-9", "1-2", 0, false),
+        ("0-0", "1-9", "0-0", 0, false), ("1-3", "1-9", "1-1", 1, true), ("1-3", "1-9", "1-4", 0, true),
+        ("1-3", "1-9", "1-5", 0, false), ("1-3", "1-9", "2-1", 0, false), ("1-9", "1-9", "0-0", 0, true),
+        ("1-10", "1-9", "1-1", 0, false),
+    ])
+    func completenessAfterAPosition(
+        _ after: String, _ head: String, _ oldest: String, _ isThere: Int64, _ isComplete: Bool
+    ) throws {
+        let reply = try #require(LogReply(.array([bulk(head), bulk(oldest), .integer(isThere), .integer(0)])))
+        #expect(reply.slice(after: try #require(Position(after))).isComplete == isComplete)
+    }
+
+    @Test func pagesOfMembersAreTheLeastNamesAfterTheOneGiven() throws {
+        let names = (0..<500).map { "user-\($0)" }.shuffled()
+        let reply = Reply.array([bulk("17"), .array(names.map { bulk($0) })])
+        let sorted = names.compactMap { UserName($0) }.sorted()
+        let page = try #require(RosterReply.page(reply, after: sorted[99], limit: 50))
+        #expect(page == Roster(members: Array(sorted[100..<150]), count: 500, hasMore: true, revision: 17))
+        let end = try #require(RosterReply.page(reply, after: sorted[480], limit: 50))
+        #expect(end == Roster(members: Array(sorted[481...]), count: 500, hasMore: false, revision: 17))
+        #expect(
+            RosterReply.page(reply, after: nil, limit: 0)
+                == Roster(members: [], count: 500, hasMore: true, revision: 17))
+        #expect(RosterReply.page(.integer(1), after: nil, limit: 1) == nil)
+    }
+}
