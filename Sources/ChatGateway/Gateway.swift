@@ -1,0 +1,225 @@
+package import ChatHub
+import ChatProtocol
+import Hummingbird
+package import Logging
+package import NIOCore
+import NIOHTTP1
+import ServiceLifecycle
+
+/// One node: listens for clients, gives each a session, and joins the sessions' rooms to a broker.
+///
+/// On a graceful shutdown it drains: readiness goes red and new clients are refused at once, the sessions are asked to
+/// move, evenly spread, and those that stay are closed with 1012.
+package final class Gateway: Service {
+    private let configuration: GatewayConfiguration
+    private let broker: any Broker
+    private let group: any EventLoopGroup
+    private let storeStatus: @Sendable () -> BrokerStatus
+    private let addBrokerMetrics: @Sendable (inout PrometheusText) -> Void
+    private let logger: Logger
+    private let directory: RoomDirectory
+    private let lanes: [Lane]
+    private let door: FrontDoor
+
+    /// What belongs to one event loop.
+    private struct Lane: Sendable {
+        var hub: LoopHub
+        var registry: NIOLoopBound<SessionRegistry>
+    }
+
+    /// - Parameters:
+    ///   - storeStatus: asked from any thread.
+    ///   - addBrokerMetrics: appends the broker's own metrics.
+    package init(
+        configuration: GatewayConfiguration, broker: any Broker, group: any EventLoopGroup,
+        storeStatus: @escaping @Sendable () -> BrokerStatus,
+        addBrokerMetrics: @escaping @Sendable (inout PrometheusText) -> Void, logger: Logger
+    ) async throws {
+        self.configuration = configuration
+        self.broker = broker
+        self.group = group
+        self.storeStatus = storeStatus
+        self.addBrokerMetrics = addBrokerMetrics
+        self.logger = logger
+        let directory = RoomDirectory(broker: broker, logger: logger)
+        self.directory = directory
+        var lanes: [Lane] = []
+        var environments: [NIOLoopBound<ChatSession.Environment>] = []
+        for (index, loop) in group.makeIterator().enumerated() {
+            let (lane, environment) = try await loop.submit {
+                Self.makeLane(
+                    index: index, on: loop, broker: broker, directory: directory, configuration: configuration,
+                    logger: logger)
+            }.get()
+            lanes.append(lane)
+            environments.append(environment)
+        }
+        self.lanes = lanes
+        door = FrontDoor(
+            settings: .init(
+                allowedOrigins: configuration.allowedOrigins, maxConnections: configuration.maxConnections,
+                maxConnectionsPerAddress: configuration.maxConnectionsPerAddress),
+            environments: environments, storeStatus: storeStatus)
+        try await directory.start(hubs: lanes.map(\.hub)).get()
+    }
+
+    private static func makeLane(
+        index: Int, on loop: any EventLoop, broker: any Broker, directory: RoomDirectory,
+        configuration: GatewayConfiguration, logger: Logger
+    ) -> (Lane, NIOLoopBound<ChatSession.Environment>) {
+        let hub = LoopHub(
+            eventLoop: loop, index: index, broker: broker, directory: directory, clock: { WallClock.microseconds() })
+        let registry = SessionRegistry()
+        let environment = ChatSession.Environment(
+            node: configuration.node, hub: hub, registry: registry,
+            limits: .init(
+                rooms: configuration.maxRoomsPerSession, messagesPerSecond: configuration.messagesPerSecond),
+            maxMessageBytes: configuration.maxMessageBytes,
+            heartbeat: Int(configuration.heartbeat.nanoseconds / 1_000_000_000),
+            presenceGrace: configuration.presenceGrace, clock: { WallClock.microseconds() / 1000 }, logger: logger)
+        return (
+            Lane(hub: hub, registry: NIOLoopBound(registry, eventLoop: loop)),
+            NIOLoopBound(environment, eventLoop: loop)
+        )
+    }
+
+    package func run() async throws {
+        let listener = makeListener()
+        let operations = makeOperationsListener()
+        // Both go on while the node drains: who knocks is told to go elsewhere, and metrics can be read to the end.
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await Self.despiteGracefulShutdown { try await listener.run() } }
+            tasks.addTask { try await Self.despiteGracefulShutdown { try await operations.run() } }
+            tasks.addTask { [self] in
+                try await gracefulShutdown()
+                await drain()
+            }
+            // Whichever ends first, by failure or because the drain is over, ends the others.
+            defer { tasks.cancelAll() }
+            try await tasks.next()
+        }
+        logger.info("The gateway has stopped")
+    }
+
+    /// Runs in a task that hears nothing of a graceful shutdown, only of being cancelled.
+    private static func despiteGracefulShutdown(_ body: @escaping @Sendable () async throws -> Void) async throws {
+        let task = Task.detached { try await body() }
+        try await withTaskCancellationHandler {
+            try await task.value
+        } onCancel: {
+            task.cancel()
+        }
+    }
+
+    private func makeListener() -> GatewayListener {
+        var settings = GatewayListener.Configuration()
+        settings.host = configuration.host
+        settings.port = configuration.port
+        settings.isEchoEnabled = configuration.isEchoEnabled
+        settings.limits = configuration.webSocketLimits
+        let router = Router(context: HTTPContext.self, options: .autoGenerateHeadEndpoints)
+        router.middlewares.add(JSONErrors())
+        WebAssets().add(to: router)
+        return GatewayListener(
+            configuration: settings, group: group, doorkeeper: door, responder: router.buildResponder(), logger: logger)
+    }
+
+    private func makeOperationsListener() -> OperationsListener {
+        OperationsListener(
+            host: configuration.opsHost, port: configuration.opsPort, group: group, logger: logger,
+            readiness: { [self] in readiness },
+            metrics: { [self] in await metricsPage() },
+            onListening: { [logger] address in
+                logger.info("listening for operators", metadata: ["address": "\(address)"])
+            })
+    }
+
+    // MARK: - Health
+
+    /// Whether the node should be given clients.
+    private var readiness: OperationsListener.Readiness {
+        if door.isDraining {
+            return .notReady(HTTPRefusal(.serviceUnavailable, .draining, "this node is about to stop"))
+        }
+        switch storeStatus() {
+        case .available: return .ready
+        case .unavailable(let reason):
+            return .notReady(HTTPRefusal(.serviceUnavailable, .unavailable, "the store is away: \(reason)"))
+        }
+    }
+
+    private func metricsPage() async -> ByteBuffer {
+        var metrics = GatewayMetrics()
+        for lane in lanes {
+            let (hub, sessions) =
+                (try? await lane.hub.eventLoop.submit { (lane.hub.metrics, lane.registry.value.metrics) }.get())
+                ?? (HubMetrics(), SessionRegistry.Metrics())
+            metrics.hubs = metrics.hubs + hub
+            metrics.sessions = metrics.sessions + sessions
+        }
+        metrics.directory = (try? await directory.metrics().get()) ?? .init()
+        metrics.handshakeRefusals = door.refusals
+        metrics.storeStatus = storeStatus()
+        metrics.isDraining = door.isDraining
+        var page = PrometheusText()
+        metrics.write(into: &page)
+        addBrokerMetrics(&page)
+        return ByteBuffer(string: page.text)
+    }
+
+    // MARK: - Draining
+
+    private func drain() async {
+        door.startDraining()
+        let plan = DrainPlan(spread: configuration.drainTime, allowance: configuration.drainAllowance)
+        var sessions = 0
+        for lane in lanes {
+            sessions += (try? await lane.hub.eventLoop.submit { Self.announceDrain(on: lane, plan) }.get()) ?? 0
+        }
+        logger.info("Draining", metadata: ["sessions": "\(sessions)"])
+        if sessions > 0 {
+            await waitUntilEmpty(for: plan.spread + plan.allowance + .seconds(1))
+            await closeWhatIsLeft()
+            // Who was closed has its grace to come back elsewhere before it is told to be gone.
+            try? await Task.sleep(for: .nanoseconds(configuration.presenceGrace.nanoseconds))
+        }
+    }
+
+    /// Tells each session when to move, and closes it when its time is over.
+    private static func announceDrain(on lane: Lane, _ plan: DrainPlan) -> Int {
+        let sessions = lane.registry.value.sessions
+        for (index, session) in sessions.enumerated() {
+            let slot = plan.slot(index, of: sessions.count)
+            session.send(
+                .reconnect(
+                    after: Int(slot.after.nanoseconds / 1_000_000),
+                    deadline: Int(slot.deadline.nanoseconds / 1_000_000),
+                    reason: "restart"))
+            lane.hub.eventLoop.assumeIsolated().scheduleTask(in: slot.deadline) {
+                session.close(.restart, reason: "this node restarts")
+            }
+        }
+        return sessions.count
+    }
+
+    private func waitUntilEmpty(for limit: TimeAmount) async {
+        let deadline = NIODeadline.now() + limit
+        while .now() < deadline {
+            var left = 0
+            for lane in lanes {
+                left += (try? await lane.hub.eventLoop.submit { lane.registry.value.sessions.count }.get()) ?? 0
+            }
+            if left == 0 { return }
+            guard (try? await Task.sleep(for: .milliseconds(50))) != nil else { return }
+        }
+    }
+
+    private func closeWhatIsLeft() async {
+        for lane in lanes {
+            try? await lane.hub.eventLoop.submit {
+                for session in lane.registry.value.sessions { session.close(.restart, reason: "this node restarts") }
+            }.get()
+        }
+        await waitUntilEmpty(for: .seconds(4))
+    }
+}

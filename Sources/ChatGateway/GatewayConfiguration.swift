@@ -1,0 +1,47 @@
+package import NIOCore
+
+/// What a gateway needs to know. The defaults are those of the product.
+package struct GatewayConfiguration: Sendable {
+    /// The node's name, as clients and operators see it.
+    package var node: String
+    /// Where clients connect. Port 0 takes a free one.
+    package var host = "127.0.0.1"
+    package var port = 8080
+    /// Where health and metrics are.
+    package var opsHost = "127.0.0.1"
+    package var opsPort = 9080
+    package var isEchoEnabled = false
+    /// Origins of pages that may connect, as browsers write them; none: only pages of the node's own host and port.
+    package var allowedOrigins: Set<String> = []
+    /// Of one frame's JSON. Four times as many are still answered, with `message_too_large`.
+    package var maxMessageBytes = 16 * 1024
+    /// 0 for none, as for the next three.
+    package var maxConnections = 0
+    package var maxConnectionsPerAddress = 0
+    package var maxRoomsPerSession = 0
+    package var messagesPerSecond = 0
+    package var heartbeat: TimeAmount = .seconds(25)
+    package var handshakeTimeout: TimeAmount = .seconds(10)
+    /// How long a client may leave its output unread, and how much of it.
+    package var stallTimeout: TimeAmount = .seconds(20)
+    package var unreadOutputBytes = 1024 * 1024
+    /// How long a session that was lost still counts as present.
+    package var presenceGrace: TimeAmount = .seconds(2)
+    /// Over how long a draining node spreads its sessions' moves, and how long each may take.
+    package var drainTime: TimeAmount = .seconds(10)
+    package var drainAllowance: TimeAmount = .seconds(5)
+
+    package init(node: String) {
+        self.node = node
+    }
+
+    var webSocketLimits: WebSocketLimits {
+        var limits = WebSocketLimits()
+        limits.maxMessageBytes = 4 * maxMessageBytes
+        limits.heartbeat = heartbeat
+        limits.unreadOutputBytes = unreadOutputBytes
+        limits.stallTimeout = stallTimeout
+        limits.handshakeTimeout = handshakeTimeout
+        return limits
+    }
+}

@@ -1,0 +1,227 @@
+import ChatProtocol
+package import Hummingbird
+package import Logging
+package import NIOCore
+import NIOHTTP1
+import NIOPosix
+import ServiceLifecycle
+import Synchronization
+
+/// The public port: WebSockets at `/ws` (and `/echo`), everything else to the HTTP routes.
+///
+/// WebSockets live on the event loops alone; the tasks of ordinary requests are children of ``run()``.
+package final class GatewayListener: Service, Sendable {
+    package struct Configuration: Sendable {
+        package var host = "127.0.0.1"
+        /// 0 for any free one.
+        package var port = 8080
+        package var limits = WebSocketLimits()
+        /// Whether there is a WebSocket at `/echo`; the doorkeeper gives it its session.
+        package var isEchoEnabled = false
+        /// Connections that may wait to be accepted.
+        package var backlog: Int32 = 4096
+        /// Ordinary requests that may be under way at once; more are refused with 503.
+        package var maxRequests = 256
+        /// Bytes of an ordinary request's body; more is a 413.
+        package var maxBodyBytes = 64 * 1024
+        /// How long an HTTP connection may stay open between two requests.
+        package var idleTimeout: TimeAmount = .seconds(60)
+
+        package init() {}
+    }
+
+    /// Adds handlers below HTTP, such as TLS, to a connection just accepted. On its event loop.
+    package typealias Foundation = @Sendable (any Channel) throws -> Void
+
+    private enum State {
+        case initial
+        case listening(any Channel)
+        case stopped
+    }
+
+    private let configuration: Configuration
+    private let group: any EventLoopGroup
+    private let setting: ConnectionSetting
+    private let wheels: [ObjectIdentifier: HeartbeatWheel]
+    private let foundation: Foundation?
+    private let respond: @Sendable (Request, HTTPContext) async throws -> Response
+    private let logger: Logger
+    private let state = Mutex(State.initial)
+    private let load: RequestLoad
+    private let exchanges: AsyncStream<HTTPExchange>
+    private let incoming: AsyncStream<HTTPExchange>.Continuation
+
+    /// - Parameters:
+    ///   - responder: answers ordinary requests, such as a router's (with ``JSONErrors`` as its first middleware).
+    ///   - foundation: handlers to put first into each connection, for TLS.
+    package init(
+        configuration: Configuration, group: any EventLoopGroup, doorkeeper: any Doorkeeper,
+        responder: some HTTPResponder<HTTPContext>, foundation: Foundation? = nil, logger: Logger
+    ) {
+        let limits = configuration.limits
+        let load = RequestLoad(limit: configuration.maxRequests)
+        let (exchanges, incoming) = AsyncStream.makeStream(of: HTTPExchange.self)
+        self.configuration = configuration
+        self.group = group
+        self.foundation = foundation
+        self.respond = { try await responder.respond(to: $0, context: $1) }
+        self.logger = logger
+        self.load = load
+        self.exchanges = exchanges
+        self.incoming = incoming
+        self.wheels = Dictionary(
+            uniqueKeysWithValues: group.makeIterator().map {
+                (ObjectIdentifier($0), HeartbeatWheel(eventLoop: $0, limits: limits))
+            })
+        self.setting = ConnectionSetting(
+            limits: limits,
+            validator: HandshakeValidator(limits: limits, isEchoEnabled: configuration.isEchoEnabled),
+            doorkeeper: doorkeeper,
+            maxBodyBytes: configuration.maxBodyBytes,
+            idleTimeout: configuration.idleTimeout,
+            dispatch: { exchange in
+                if let refusal = load.begin() { return refusal }
+                incoming.yield(exchange)
+                return nil
+            })
+    }
+
+    // MARK: Life
+
+    /// Starts to listen, unless it does already.
+    ///
+    /// - Returns: the address, with the port that was chosen.
+    /// - Throws: ``ListenError``.
+    @discardableResult
+    package func bind() async throws -> SocketAddress {
+        if case .listening(let channel) = state.withLock({ $0 }), let address = channel.localAddress {
+            return address
+        }
+        let channel: any Channel
+        do {
+            channel = try await bootstrap.bind(host: configuration.host, port: configuration.port).get()
+        } catch {
+            throw ListenError(host: configuration.host, port: configuration.port, underlying: error)
+        }
+        let isWanted = state.withLock { state in
+            guard case .initial = state else { return false }
+            state = .listening(channel)
+            return true
+        }
+        guard isWanted, let address = channel.localAddress else {
+            channel.close(promise: nil)
+            throw CancellationError()
+        }
+        logger.info("listening", metadata: ["address": "\(address)"])
+        return address
+    }
+
+    /// Answers ordinary requests until graceful shutdown; then accepts nothing more, finishes what is under way and
+    /// returns. WebSockets are not its business: they end when their sessions end them.
+    package func run() async throws {
+        try await bind()
+        await withDiscardingTaskGroup { tasks in
+            await withGracefulShutdownHandler {
+                for await exchange in exchanges {
+                    tasks.addTask { await self.answer(exchange) }
+                }
+            } onGracefulShutdown: {
+                self.load.stop()
+                self.stopAccepting()
+                self.incoming.finish()
+            }
+        }
+        stopAccepting()
+    }
+
+    /// Closes the listening socket. Connections that stand go on.
+    package func stopAccepting() {
+        let channel: (any Channel)? = state.withLock { state in
+            defer { state = .stopped }
+            guard case .listening(let channel) = state else { return nil }
+            return channel
+        }
+        channel?.close(promise: nil)
+    }
+
+    // MARK: Ordinary requests
+
+    private func answer(_ exchange: HTTPExchange) async {
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask {
+                let response = await self.response(to: exchange)
+                let mayGoOn = await exchange.send(response, isLast: self.load.isStopping)
+                // Before the client's next request is looked at, which may need the very place that this one gives back.
+                self.load.end()
+                exchange.finish(mayGoOn: mayGoOn)
+            }
+            // Whoever has gone needs no answer: the first to end ends the other.
+            tasks.addTask { for await _ in exchange.lost {} }
+            await tasks.next()
+            tasks.cancelAll()
+        }
+    }
+
+    private func response(to exchange: HTTPExchange) async -> Response {
+        guard let request = exchange.request else {
+            return HTTPErrors.response(
+                to: HTTPRefusal(.badRequest, .badRequest, "a header field's name is not valid"))
+        }
+        do {
+            let source = ApplicationRequestContextSource(channel: exchange.channel, logger: logger)
+            return try await respond(request, HTTPContext(source: source))
+        } catch {
+            if !(error is any HTTPResponseError), !(error is HTTPRefusal), !(error is CancellationError) {
+                logger.error("a route failed", metadata: ["error": "\(error)"])
+            }
+            return HTTPErrors.response(to: error)
+        }
+    }
+
+    // MARK: Connections
+
+    private var bootstrap: ServerBootstrap {
+        let limits = configuration.limits
+        let waterMarks = ChannelOptions.Types.WriteBufferWaterMark(
+            low: limits.lowWaterMark, high: max(limits.lowWaterMark, limits.highWaterMark))
+        let receiving = AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 512, maximum: 16 * 1024)
+        return ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: configuration.backlog)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { [logger] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptPause(logger: logger))
+                }
+            }
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(.recvAllocator, value: receiving)
+            .childChannelOption(.writeBufferWaterMark, value: waterMarks)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try self.prepare(channel) }
+            }
+    }
+
+    private func prepare(_ channel: any Channel) throws {
+        guard let wheel = wheels[ObjectIdentifier(channel.eventLoop)] else {
+            throw ChannelError.inappropriateOperationForState
+        }
+        try foundation?(channel)
+        let limits = configuration.limits
+        var decoding = NIOHTTPDecoderLimitConfiguration()
+        // The decoder counts the target as a field; the exact limits are checked on what it lets through.
+        decoding.maxHeaderFieldSize = max(limits.headerBytes, limits.requestTargetBytes)
+        decoding.maxHeaderListSize = limits.headerBytes + limits.requestTargetBytes
+        decoding.maxHeaderFieldCount = limits.headerFields
+        let meter = HeadMeter()
+        let encoder = HTTPResponseEncoder()
+        let decoder = ByteToMessageHandler(
+            HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: decoding))
+        let pipeline = channel.pipeline.syncOperations
+        try pipeline.addHandler(meter)
+        try pipeline.addHandler(encoder)
+        try pipeline.addHandler(decoder)
+        try pipeline.addHandler(
+            UpgradeSwitch(setting: setting, wheel: wheel, meter: meter, encoder: encoder, decoder: decoder))
+    }
+}

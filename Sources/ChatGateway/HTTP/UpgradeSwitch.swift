@@ -1,0 +1,257 @@
+import ChatProtocol
+import NIOCore
+import NIOHTTP1
+import NIOWebSocket
+
+/// What connections of one event loop share.
+struct ConnectionSetting: Sendable {
+    var limits: WebSocketLimits
+    var validator: HandshakeValidator
+    var doorkeeper: any Doorkeeper
+    var maxBodyBytes: Int
+    /// How long a connection may stay open between two requests.
+    var idleTimeout: TimeAmount
+    /// Hands a request to the routes; a refusal when they cannot take it.
+    var dispatch: @Sendable (HTTPExchange) -> HTTPRefusal?
+}
+
+/// Stands behind the HTTP decoder of a new connection: hands ordinary requests to the routes one after the other, and
+/// turns the connection into a WebSocket at the first request for one, whichever request of the connection it is.
+final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private let setting: ConnectionSetting
+    private let wheel: HeartbeatWheel
+    private let meter: HeadMeter
+    private let encoder: HTTPResponseEncoder
+    private let decoder: ByteToMessageHandler<HTTPRequestDecoder>
+    private var machine: StateMachine
+    private var context: ChannelHandlerContext?
+    /// Parts of later requests that the decoder had read already; no more than one burst, as reading pauses.
+    private var waiting = CircularBuffer<HTTPServerRequestPart>()
+    /// Ends the task that answers when the connection is lost.
+    private var lifeline: AsyncStream<Never>.Continuation?
+
+    /// - Parameters: the handlers of the same pipeline that go when a connection becomes a WebSocket.
+    init(
+        setting: ConnectionSetting, wheel: HeartbeatWheel, meter: HeadMeter, encoder: HTTPResponseEncoder,
+        decoder: ByteToMessageHandler<HTTPRequestDecoder>
+    ) {
+        self.setting = setting
+        self.wheel = wheel
+        self.meter = meter
+        self.encoder = encoder
+        self.decoder = decoder
+        self.machine = StateMachine(maxBodyBytes: setting.maxBodyBytes)
+    }
+
+    // MARK: Requests
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let part = Self.unwrapInboundIn(data)
+        if machine.isAnswering {
+            waiting.append(part)
+        } else {
+            receive(part)
+        }
+    }
+
+    private func receive(_ part: HTTPServerRequestPart) {
+        switch part {
+        case .head(let head):
+            let verdict = setting.validator.judge(head, peerAddress: peerAddress)
+            run(machine.receivedHead(head, verdict))
+        case .body(let bytes):
+            run(machine.receivedBody(bytes))
+        case .end:
+            meter.expectRequest()
+            run(machine.receivedEnd())
+        }
+    }
+
+    private var peerAddress: String { context?.channel.remoteAddress?.ipAddress ?? "" }
+
+    private func run(_ action: StateMachine.Action) {
+        guard let context else { return }
+        switch action {
+        case .none:
+            break
+        case .sayContinue:
+            let head = HTTPResponseHead(version: .http1_1, status: .continue)
+            context.writeAndFlush(Self.wrapOutboundOut(.head(head)), promise: nil)
+        case .refuse(let refusal):
+            refuse(refusal, context: context)
+        case .upgrade(let handshake):
+            upgrade(handshake, context: context)
+        case .answer(let head, let body):
+            answer(head, body, context: context)
+        case .proceed:
+            wheel.setDeadline(of: self, in: setting.idleTimeout)
+            while !machine.isAnswering, let part = waiting.popFirst() { receive(part) }
+            if !machine.isAnswering { setAutoRead(true) }
+        case .end:
+            end(context: context)
+        case .cut:
+            context.close(promise: nil)
+        }
+    }
+
+    private func refuse(_ refusal: HTTPRefusal, context: ChannelHandlerContext) {
+        context.write(Self.wrapOutboundOut(.head(refusal.head)), promise: nil)
+        context.write(Self.wrapOutboundOut(.body(.byteBuffer(refusal.body))), promise: nil)
+        context.writeAndFlush(Self.wrapOutboundOut(.end(nil)), promise: nil)
+        end(context: context)
+    }
+
+    private func end(context: ChannelHandlerContext) {
+        wheel.clearDeadline(of: self)
+        waiting.removeAll()
+        LingeringClose.begin(on: context.channel, wheel: wheel, timeout: setting.limits.closeTimeout)
+    }
+
+    // MARK: Ordinary requests
+
+    private func answer(_ head: HTTPRequestHead, _ body: ByteBuffer, context: ChannelHandlerContext) {
+        // Until the answer is out nothing more is read, so that one client has one request under way.
+        setAutoRead(false)
+        wheel.clearDeadline(of: self)
+        let (lost, lifeline) = AsyncStream.makeStream(of: Never.self)
+        self.lifeline = lifeline
+        let exchange = HTTPExchange(
+            head: head, body: body, channel: context.channel,
+            connection: NIOLoopBound(self, eventLoop: context.eventLoop), lost: lost)
+        if let refusal = setting.dispatch(exchange) { run(machine.unanswerable(refusal)) }
+    }
+
+    /// Sends a part of the answer. The client has a bounded time to take it.
+    func write(_ part: HTTPServerResponsePart, promise: EventLoopPromise<Void>) {
+        guard let context, machine.isAnswering else {
+            promise.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        wheel.setDeadline(of: self, in: setting.limits.stallTimeout)
+        context.writeAndFlush(Self.wrapOutboundOut(part), promise: promise)
+        promise.futureResult.assumeIsolated().whenComplete { _ in
+            if self.machine.isAnswering { self.wheel.clearDeadline(of: self) }
+        }
+    }
+
+    /// The answer is out, or cannot be finished.
+    ///
+    /// - Parameter mayGoOn: the client may send another request.
+    func answered(mayGoOn: Bool) {
+        lifeline?.finish()
+        lifeline = nil
+        run(machine.answered(mayGoOn: mayGoOn))
+    }
+
+    // MARK: WebSocket
+
+    /// Kept for the accept key only, which it knows how to compute.
+    private static let upgrader = NIOTypedWebSocketServerUpgrader<Void>(
+        shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture([:]) },
+        upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededVoidFuture() })
+
+    private func upgrade(_ handshake: Handshake, context: ChannelHandlerContext) {
+        let essence = HTTPRequestHead(
+            version: .http1_1, method: .GET, uri: "/",
+            headers: ["Sec-WebSocket-Key": handshake.key, "Sec-WebSocket-Version": "13"])
+        Self.upgrader
+            .buildUpgradeResponse(channel: context.channel, upgradeRequest: essence, initialResponseHeaders: [:])
+            .assumeIsolated()
+            .whenComplete { result in
+                switch result {
+                case .success(let headers): self.open(handshake, headers)
+                case .failure: self.context?.close(promise: nil)
+                }
+            }
+    }
+
+    private func open(_ handshake: Handshake, _ headers: HTTPHeaders) {
+        guard let context, context.channel.isActive else { return }
+        switch setting.doorkeeper.admit(handshake.request, on: context.eventLoop) {
+        case .failure(let refusal):
+            refuse(refusal, context: context)
+        case .success(let session):
+            do {
+                try hand(over: context, to: session, handshake, headers)
+            } catch {
+                // The pipeline is gone, so the connection is: the session has to hear it.
+                session.closed(.lost)
+                context.close(promise: nil)
+            }
+        }
+    }
+
+    private func hand(
+        over context: ChannelHandlerContext, to session: any WebSocketSession, _ handshake: Handshake,
+        _ headers: HTTPHeaders
+    ) throws {
+        let pipeline = context.pipeline.syncOperations
+        let connection = WebSocketConnection(
+            session: session, limits: setting.limits, wheel: wheel, peerAddress: handshake.request.peerAddress)
+        try pipeline.addHandler(connection, position: .after(self))
+        var headers = headers
+        if let selected = handshake.selectedProtocol {
+            headers.add(name: "Sec-WebSocket-Protocol", value: selected)
+        }
+        let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers)
+        context.write(Self.wrapOutboundOut(.head(head)), promise: nil)
+        context.write(Self.wrapOutboundOut(.end(nil)), promise: nil)
+        wheel.clearDeadline(of: self)
+        setAutoRead(true)
+        _ = pipeline.removeHandler(meter)
+        _ = pipeline.removeHandler(encoder)
+        _ = pipeline.removeHandler(self)
+        connection.start()
+        // Last: the frames that came with the handshake go straight to the connection, a tick later, when the read
+        // that brought them is over. So its end is told once more.
+        pipeline.removeHandler(decoder).assumeIsolated().whenComplete { _ in
+            pipeline.fireChannelReadComplete()
+        }
+    }
+
+    // MARK: Connection
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        wheel.setDeadline(of: self, in: setting.limits.handshakeTimeout)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        wheel.clearDeadline(of: self)
+        lifeline?.finish()
+        lifeline = nil
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed {
+            run(machine.receivedEndOfInput())
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        switch error as? HTTPParserError {
+        case .headerOverflow:
+            run(machine.failed(setting.validator.overflow(withinTarget: meter.isWithinRequestLine)))
+        case .some:
+            run(machine.failed(HTTPRefusal(.badRequest, .badRequest, "this is not a valid HTTP/1.1 request")))
+        case nil:
+            run(machine.timedOut())
+        }
+    }
+
+    private func setAutoRead(_ isOn: Bool) {
+        // Fails only on a channel that is closed.
+        try? context?.channel.syncOptions?.setOption(.autoRead, value: isOn)
+    }
+}
+
+extension UpgradeSwitch: WheelRider {
+    func beat() {}
+
+    func deadlinePassed() { run(machine.timedOut()) }
+}

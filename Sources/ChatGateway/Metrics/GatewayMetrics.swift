@@ -1,0 +1,56 @@
+import ChatHub
+import ChatProtocol
+
+/// Everything that a gateway counted, as one page for Prometheus.
+struct GatewayMetrics {
+    var hubs = HubMetrics()
+    var sessions = SessionRegistry.Metrics()
+    var directory = RoomDirectory.Metrics()
+    var handshakeRefusals: [ErrorCode: Int] = [:]
+    var storeStatus = BrokerStatus.available
+    var isDraining = false
+
+    func write(into page: inout PrometheusText) {
+        page.add("roost_connections", .gauge, "Open sessions.", sessions.sessions)
+        page.add("roost_sessions_total", .counter, "Sessions opened.", sessions.opened)
+        page.add("roost_rooms", .gauge, "Rooms with members on this node.", directory.rooms)
+        page.add("roost_frames_received_total", .counter, "Text frames from clients.", sessions.framesIn)
+        page.add(
+            "roost_messages_received_total", .counter, "Messages from clients handed to the store.", sessions.messagesIn
+        )
+        page.add(
+            "roost_messages_delivered_total", .counter, "Messages written to members as they came, one per member.",
+            hubs.deliveries)
+        page.add("roost_delivered_bytes_total", .counter, "Bytes of these.", hubs.deliveredBytes)
+        page.add(
+            "roost_caught_up_messages_total", .counter,
+            "Messages written late, to members that resumed or had fallen behind.", hubs.caughtUpMessages)
+        page.add("roost_slow_members_total", .counter, "Times that a member fell behind.", hubs.slowMembers)
+        page.add("roost_signals_dropped_total", .counter, "Signals that slow members did not get.", hubs.droppedSignals)
+        page.add(
+            "roost_refused_frames_total", .counter, "Frames answered with an error.", by: "code",
+            Self.sorted(sessions.refusals))
+        page.add(
+            "roost_refused_handshakes_total", .counter, "Connections refused at the door.", by: "code",
+            Self.sorted(handshakeRefusals))
+        page.add("roost_publications_total", .counter, "Publications heard from the store.", directory.publications)
+        page.add("roost_holes_total", .counter, "Holes found in what was heard.", directory.holes)
+        page.add(
+            "roost_repaired_messages_total", .counter, "Messages read from the log to fill holes.",
+            directory.repairedMessages)
+        page.add(
+            "roost_repeated_messages_total", .counter, "Messages heard twice and dropped.", directory.repetitions)
+        page.add("roost_gaps_total", .counter, "Losses told to clients.", directory.gaps)
+        page.add(
+            "roost_failed_log_reads_total", .counter, "Reads of a log for a repair that failed.", directory.failedReads)
+        page.add("roost_store_available", .gauge, "Whether the store can be used.", storeStatus == .available ? 1 : 0)
+        page.add("roost_draining", .gauge, "Whether this node is about to stop.", isDraining ? 1 : 0)
+        page.add(
+            "roost_delivery_latency_seconds",
+            "From the publishing node's append to the last write on a loop of this node.", hubs.latency)
+    }
+
+    private static func sorted(_ counts: [ErrorCode: Int]) -> [(String, Int)] {
+        counts.map { ($0.key.rawValue, $0.value) }.sorted { $0.0 < $1.0 }
+    }
+}

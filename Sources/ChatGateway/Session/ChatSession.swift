@@ -1,0 +1,323 @@
+import ChatHub
+import ChatProtocol
+import Logging
+import NIOCore
+
+/// One client's connection: turns its frames into what the hub and the broker do, and their answers into frames.
+///
+/// Confined to its connection's event loop.
+final class ChatSession: WebSocketSession, HubSession {
+    /// What the sessions of one loop share.
+    struct Environment {
+        var node: String
+        var hub: LoopHub
+        var registry: SessionRegistry
+        var limits: StateMachine.Limits
+        var maxMessageBytes: Int
+        /// Seconds between pings, for `welcome`.
+        var heartbeat: Int
+        /// How long a session that was lost still counts as present.
+        var presenceGrace: TimeAmount
+        /// Milliseconds since 1970.
+        var clock: @Sendable () -> UInt64
+        var logger: Logger
+    }
+
+    let id = SessionID.random()
+    let user: UserName
+    let wantsEcho: Bool
+    var isAwaitingFlush = false
+    var memberships: [RoomName: Member] = [:]
+    var lagging: [RoomName] = []
+    private let environment: Environment
+    private let onEnd: () -> Void
+    private var state: StateMachine
+    private var connection: WebSocketConnection?
+    /// Where it stands in the registry.
+    var registryIndex = 0
+
+    /// - Parameter onEnd: called once, when the session has ended or was given up before it began.
+    init(user: UserName, wantsEcho: Bool, environment: Environment, onEnd: @escaping () -> Void) {
+        self.onEnd = onEnd
+        self.user = user
+        self.wantsEcho = wantsEcho
+        self.environment = environment
+        state = StateMachine(user: user, limits: environment.limits, at: .now())
+    }
+
+    private var hub: LoopHub { environment.hub }
+
+    // MARK: - HubSession
+
+    var isWritable: Bool { connection?.isWritable ?? false }
+
+    func write(_ frames: ByteBuffer) {
+        connection?.send(frames: frames)
+    }
+
+    func flush() {
+        connection?.flush()
+    }
+
+    // MARK: - WebSocketSession
+
+    func opened(_ connection: WebSocketConnection) {
+        self.connection = connection
+        environment.registry.add(self)
+        environment.logger.debug(
+            "A session opened",
+            metadata: ["session": "\(id)", "user": "\(user)", "peer": "\(connection.peerAddress)"])
+        send(
+            .welcome(
+                Welcome(
+                    session: "\(id)", user: user, node: environment.node, heartbeat: environment.heartbeat,
+                    maxMessageBytes: environment.maxMessageBytes,
+                    limits: .init(
+                        rooms: environment.limits.rooms, messagesPerSecond: environment.limits.messagesPerSecond,
+                        history: ClientMessage.historyLimits.upperBound))))
+        perform(state.opened())
+    }
+
+    func received(_ text: ByteBuffer) {
+        environment.registry.metrics.framesIn += 1
+        guard text.readableBytes <= environment.maxMessageBytes else {
+            return refuse(
+                Refusal(
+                    code: .messageTooLarge,
+                    message:
+                        "a frame may have \(environment.maxMessageBytes) bytes, this one has \(text.readableBytes)",
+                    id: ClientMessage.requestID(in: text)))
+        }
+        switch ClientMessage.parse(text) {
+        case .failure(let refusal):
+            refuse(refusal)
+        case .success(.resume(let id, let rooms, let refused)):
+            refused.forEach(refuse)
+            for room in rooms {
+                perform(state.handle(.join(id: id, room: room.room, replay: .since(room.since, limit: nil))))
+            }
+        case .success(let message):
+            perform(state.received(message, at: .now()))
+        }
+    }
+
+    func receivedBinary(_ bytes: ByteBuffer) {
+        connection?.close(.unsupportedData, reason: "only text frames are spoken here")
+    }
+
+    func receivedAllForNow() {}
+
+    func writabilityChanged(to isWritable: Bool) {
+        if isWritable { hub.writable(self) }
+    }
+
+    func closed(_ ending: Ending) {
+        onEnd()
+        guard connection != nil else { return }
+        connection = nil
+        environment.registry.remove(self)
+        let grace: TimeAmount =
+            if case .byPeer = ending { .zero } else { environment.presenceGrace }
+        for room in Array(memberships.keys) { hub.leave(room, session: self, grace: grace) }
+        environment.logger.debug(
+            "A session ended", metadata: ["session": "\(id)", "user": "\(user)", "how": "\(ending)"])
+    }
+
+    /// Ends the session from the node's side.
+    func close(_ code: CloseCode, reason: String) {
+        connection?.close(code, reason: reason)
+    }
+
+    // MARK: - Actions
+
+    private func perform(_ action: StateMachine.Action) {
+        switch action {
+        case .none: break
+        case .join(let id, let room, let replay): join(room, replay, id: id)
+        case .leave(let id, let room):
+            hub.leave(room, session: self)
+            send(.left(id: id, room: room))
+        case .post(let post): self.post(post)
+        case .sendDirect(let post, let receiver): sendDirect(post, to: receiver)
+        case .announceTyping(let room, let isActive):
+            announce(.typing(room: room, user: user, active: isActive), in: room)
+        case .announceSignal(let room, let data):
+            announce(.signal(room: room, user: user, data: data), in: room)
+        case .listMembers(let id, let room, let limit, let after):
+            listMembers(of: room, id: id, limit: limit, after: after)
+        case .readHistory(let id, let room, let before, let after, let limit):
+            readHistory(of: room, id: id, before: before, after: after, limit: limit)
+        case .pong(let id):
+            if let id { send(.pong(id: id, time: environment.clock())) }
+        case .refuse(let refusal): refuse(refusal)
+        }
+    }
+
+    private func join(_ room: RoomName, _ replay: Replay, id: RequestID?) {
+        let wasMember = memberships[room] != nil
+        hub.join(room, session: self, replay: replay) { [self] result in
+            guard connection != nil else { return }
+            switch result {
+            case .success(let outcome):
+                send(
+                    .joined(
+                        Joined(
+                            id: id, room: room, position: outcome.position, recovered: outcome.recovered,
+                            members: outcome.roster?.members, count: outcome.roster?.count)))
+            case .failure(let error):
+                refuse(unavailable(error, id: id, room: room))
+            }
+            let succeeded = (try? result.get()) != nil
+            // What waited for this follows what the join itself writes now.
+            hub.eventLoop.assumeIsolated().execute { [self] in
+                for message in state.joinFinished(room, succeeded: succeeded, wasMember: wasMember) {
+                    perform(state.handle(message))
+                }
+            }
+        }
+    }
+
+    private func post(_ post: Post) {
+        let (body, identityLength) = StoredMessage.render(
+            room: post.room, user: user, id: post.id, to: nil, content: post.content)
+        append(body, identityLength: identityLength, post: post, to: post.room) { [self] result in
+            answer(post, with: result)
+        }
+    }
+
+    /// A direct message stands in two logs, the receiver's inbox and the sender's own: the ack comes when both have it.
+    private func sendDirect(_ post: Post, to receiver: UserName) {
+        let (body, identityLength) = StoredMessage.render(
+            room: post.room, user: user, id: post.id, to: nil, content: post.content)
+        let inbox = RoomName(inboxOf: user)
+        let (copy, copyIdentityLength) = StoredMessage.render(
+            room: inbox, user: user, id: post.id, to: receiver, content: post.content)
+        var first: Result<Receipt, BrokerError>?
+        var second: Result<Receipt, BrokerError>?
+        func finish() {
+            guard let first, let second else { return }
+            answer(post, with: second.flatMap { _ in first })
+        }
+        append(body, identityLength: identityLength, post: post, to: post.room) {
+            first = $0
+            finish()
+        }
+        append(copy, identityLength: copyIdentityLength, post: post, to: inbox) {
+            second = $0
+            finish()
+        }
+    }
+
+    private func append(
+        _ body: ByteBuffer, identityLength: Int?, post: Post, to room: RoomName,
+        completion: @escaping (Result<Receipt, BrokerError>) -> Void
+    ) {
+        environment.registry.metrics.messagesIn += 1
+        hub.commands.append(
+            Draft(
+                body: body, identityLength: identityLength, isRetry: post.isRetry, exceptFor: wantsEcho ? nil : id),
+            to: room, knownEpoch: hub.knownEpoch(of: room), completion: completion)
+    }
+
+    private func answer(_ post: Post, with result: Result<Receipt, BrokerError>) {
+        switch result {
+        case .success(let receipt):
+            guard let id = post.id else { return }
+            send(
+                .ack(
+                    Ack(
+                        id: id, room: post.room, position: receipt.position, time: receipt.time,
+                        isDuplicate: receipt.isDuplicate)))
+        case .failure(let error):
+            refuse(unavailable(error, id: post.id, room: post.room))
+        }
+    }
+
+    private func announce(_ event: ServerMessage, in room: RoomName) {
+        var json = ByteBuffer()
+        event.write(into: &json)
+        hub.commands.announce(json, from: id, in: room)
+    }
+
+    private func listMembers(of room: RoomName, id: RequestID?, limit: Int, after: UserName?) {
+        hub.commands.members(of: room, after: after, limit: limit).assumeIsolated().whenComplete { [self] result in
+            switch result {
+            case .success(let roster):
+                guard let id else { return }
+                send(
+                    .members(
+                        MembersPage(
+                            id: id, room: room, members: roster.members, count: roster.count, hasMore: roster.hasMore)))
+            case .failure(let error):
+                refuse(unavailable(BrokerError(any: error), id: id, room: room))
+            }
+        }
+    }
+
+    private func readHistory(of room: RoomName, id: RequestID?, before: Position?, after: Position?, limit: Int) {
+        let slice =
+            if let after {
+                hub.commands.read(room, after: after, limit: limit)
+            } else {
+                hub.commands.readLatest(room, before: before, limit: limit)
+            }
+        slice.assumeIsolated().whenComplete { [self] result in
+            switch result {
+            case .success(let slice):
+                guard let id else { return }
+                sendHistory(slice, of: room, id: id, isForward: after != nil)
+            case .failure(let error):
+                refuse(unavailable(BrokerError(any: error), id: id, room: room))
+            }
+        }
+    }
+
+    private func sendHistory(_ slice: LogSlice, of room: RoomName, id: RequestID, isForward: Bool) {
+        var page = HistoryWriter(id: id, room: room, adding: isForward ? .oldestFirst : .newestFirst)
+        func add(_ entry: LogEntry) -> Bool { page.add(entry.body, position: entry.position, time: entry.time) }
+        // What does not fit into one frame is left for the client's next question.
+        if isForward {
+            _ = slice.entries.allSatisfy(add)
+        } else {
+            _ = slice.entries.reversed().allSatisfy(add)
+        }
+        var json = ByteBuffer()
+        page.write(hasMore: slice.hasMore, recovered: isForward ? slice.isComplete : nil, into: &json)
+        sendText(json)
+    }
+
+    private func unavailable(_ error: BrokerError, id: RequestID?, room: RoomName) -> Refusal {
+        switch error.code {
+        case .unavailable:
+            environment.registry.metrics.unavailable += 1
+            return Refusal(
+                code: .unavailable, message: "the store cannot be reached, try again", id: id, room: room,
+                retryAfter: 1000)
+        case .malformed:
+            environment.logger.error("The store answered nonsense", metadata: ["room": "\(room)", "error": "\(error)"])
+            return Refusal(code: .internal, message: "something is wrong on this node", id: id, room: room)
+        }
+    }
+
+    // MARK: - Answers
+
+    func send(_ message: ServerMessage) {
+        var json = ByteBuffer()
+        message.write(into: &json)
+        sendText(json)
+    }
+
+    private func refuse(_ refusal: Refusal) {
+        environment.registry.metrics.refusals[refusal.code, default: 0] += 1
+        send(.error(refusal))
+    }
+
+    private func sendText(_ json: ByteBuffer) {
+        guard connection != nil else { return }
+        var frame = ByteBuffer()
+        frame.reserveCapacity(json.readableBytes + TextFrame.headerLength(json.readableBytes))
+        TextFrame.writeHeader(payload: json.readableBytes, into: &frame)
+        frame.writeImmutableBuffer(json)
+        hub.send(frame, to: self)
+    }
+}

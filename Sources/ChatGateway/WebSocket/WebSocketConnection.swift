@@ -1,0 +1,314 @@
+package import ChatProtocol
+package import NIOCore
+
+/// One WebSocket after its handshake: bytes in, messages to the session; frames out; and the closing of it all.
+///
+/// Confined to its event loop, with no task and no timer of its own. What waits for a client that does not read is
+/// bounded in bytes, pongs included: a connection that is not writable reads nothing either.
+package final class WebSocketConnection: ChannelInboundHandler {
+    package typealias InboundIn = ByteBuffer
+    package typealias OutboundOut = ByteBuffer
+
+    package let eventLoop: any EventLoop
+    /// The client's IP address as the socket tells it; empty for a socket without one.
+    package let peerAddress: String
+    /// Whether little enough waits unsent that more may be sent without a second thought.
+    package private(set) var isWritable = true
+
+    private let limits: WebSocketLimits
+    private let wheel: HeartbeatWheel
+    private var seat: Int?
+    private var context: ChannelHandlerContext?
+    private var session: (any WebSocketSession)?
+    private var machine = StateMachine()
+    private var decoder: FrameDecoder
+    private var keepAlive = KeepAlive()
+    /// Between a read and the end of its burst; output is flushed then, all at once.
+    private var isReading = false
+    private var hasUnflushedOutput = false
+    /// Bytes written since the connection ceased to be writable, as far as they were not seen to leave.
+    private var excess = 0
+    /// The latest ping that came while not writable. Only that one is answered (RFC 6455, section 5.5.3).
+    private var owedPong: ByteBuffer?
+    private var reportedWritability = true
+    private var isReportingWritability = false
+    private var hasReportedEnd = false
+
+    init(
+        session: any WebSocketSession, limits: WebSocketLimits, wheel: HeartbeatWheel, peerAddress: String
+    ) {
+        self.eventLoop = wheel.eventLoop
+        self.session = session
+        self.limits = limits
+        self.wheel = wheel
+        self.peerAddress = peerAddress
+        self.decoder = FrameDecoder(maxMessageBytes: limits.maxMessageBytes, maxFragments: limits.maxFragments)
+    }
+
+    /// Tells the session that it may speak, and sends what it says together with what was written before it. The
+    /// handler must be in the pipeline, and nothing below it that takes anything but bytes.
+    func start() {
+        eventLoop.assertInEventLoop()
+        session?.opened(self)
+        flushNow()
+    }
+
+    // MARK: What the session calls
+
+    /// Bytes that wait to be taken by the client's system.
+    package var unsentBytes: Int {
+        context.flatMap { try? $0.channel.syncOptions?.getOption(.bufferedWritableBytes) } ?? 0
+    }
+
+    /// Queues whole frames, shared with other connections as they are. Goes nowhere once the connection is closing.
+    package func send(frames: ByteBuffer) {
+        eventLoop.assertInEventLoop()
+        guard machine.state == .open else { return }
+        write(frames)
+        guard !isWritable else { return }
+        excess += frames.readableBytes
+        if excess > limits.unreadOutputBytes { judgeOutput() }
+    }
+
+    /// Queues one text message.
+    package func send(text: ByteBuffer) {
+        var frame = ByteBuffer()
+        frame.reserveCapacity(TextFrame.headerLength(text.readableBytes) + text.readableBytes)
+        TextFrame.writeHeader(payload: text.readableBytes, into: &frame)
+        frame.writeImmutableBuffer(text)
+        send(frames: frame)
+    }
+
+    /// Queues one binary message.
+    func send(binary: ByteBuffer) {
+        var frame = ByteBuffer()
+        TextFrame.writeHeader(payload: binary.readableBytes, into: &frame)
+        frame.setInteger(0x82 as UInt8, at: frame.readerIndex)
+        frame.writeImmutableBuffer(binary)
+        send(frames: frame)
+    }
+
+    /// Sends what is queued: at once, or with everything else at the end of the burst that is being read.
+    package func flush() {
+        eventLoop.assertInEventLoop()
+        guard hasUnflushedOutput, !isReading else { return }
+        hasUnflushedOutput = false
+        context?.flush()
+    }
+
+    /// Ends the connection: a Close frame, a bounded wait for the peer's, then TCP. Does nothing when it is ending
+    /// already.
+    ///
+    /// - Parameter reason: for the developer of the client; cut to 123 bytes.
+    package func close(_ code: CloseCode, reason: String) {
+        eventLoop.assertInEventLoop()
+        run(machine.closeRequested(code, reason: reason))
+    }
+
+    // MARK: Output
+
+    private func write(_ bytes: ByteBuffer) {
+        hasUnflushedOutput = true
+        context?.write(Self.wrapOutboundOut(bytes), promise: nil)
+    }
+
+    private func flushNow() {
+        hasUnflushedOutput = false
+        context?.flush()
+    }
+
+    /// More was queued than may wait: unless the system takes it now, the client is too slow.
+    private func judgeOutput() {
+        flushNow()
+        excess = unsentBytes
+        if excess > limits.unreadOutputBytes {
+            close(.overloaded, reason: "more than \(limits.unreadOutputBytes) bytes are unread")
+        }
+    }
+
+    private func pong(_ payload: ByteBuffer) {
+        if isWritable {
+            send(frames: ControlFrame.pong(payload))
+        } else {
+            owedPong = payload
+        }
+    }
+
+    // MARK: Closing
+
+    private func run(_ action: StateMachine.Action) {
+        switch action {
+        case .none:
+            break
+        case .sayClose(let code, let reason):
+            write(ControlFrame.close(code.rawValue, reason: reason))
+            flushNow()
+            awaitPeer()
+        case .answerClose(let code):
+            write(ControlFrame.close(code, reason: ""))
+            flushNow()
+            shutDown()
+        case .sayCloseAndShutDown(let code, let reason):
+            write(ControlFrame.close(code.rawValue, reason: reason))
+            flushNow()
+            shutDown()
+        case .shutDown:
+            shutDown()
+        case .cut:
+            context?.close(promise: nil)
+        }
+        reportEnd()
+    }
+
+    /// The peer's answer, or the end of its input, has to be read although output may be stuck.
+    private func awaitPeer() {
+        owedPong = nil
+        // The flush before may have found TCP gone.
+        guard context != nil, machine.state != .closed else { return }
+        wheel.setDeadline(of: self, in: limits.closeTimeout)
+        setAutoRead(true)
+    }
+
+    private func shutDown() {
+        awaitPeer()
+        context?.close(mode: .output, promise: nil)
+    }
+
+    /// Deferred, so that a session never hears of its end in the middle of a call of its own.
+    private func reportEnd() {
+        guard let ending = machine.ending, !hasReportedEnd else { return }
+        hasReportedEnd = true
+        eventLoop.assumeIsolated().execute {
+            let session = self.session
+            self.session = nil
+            session?.closed(ending)
+        }
+    }
+
+    private func setAutoRead(_ isOn: Bool) {
+        // Fails only on a channel that is closed.
+        try? context?.channel.syncOptions?.setOption(.autoRead, value: isOn)
+    }
+
+    // MARK: Channel
+
+    package func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        seat = wheel.board(self)
+    }
+
+    package func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        leaveWheel()
+    }
+
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        isReading = true
+        keepAlive.heard()
+        var bytes = Self.unwrapInboundIn(data)
+        while let event = decoder.next(&bytes) {
+            handle(event)
+        }
+    }
+
+    private func handle(_ event: FrameEvent) {
+        switch event {
+        case .close(let code, _):
+            run(machine.receivedClose(code: code))
+        case .failure(let code, let reason):
+            run(machine.receivedFault(code, reason: reason))
+        case .text(let text):
+            if machine.state == .open { session?.received(text) }
+        case .binary(let bytes):
+            if machine.state == .open { session?.receivedBinary(bytes) }
+        case .ping(let payload):
+            if machine.state == .open { pong(payload) }
+        case .pong:
+            break
+        }
+    }
+
+    package func channelReadComplete(context: ChannelHandlerContext) {
+        guard isReading else { return }
+        if machine.state == .open { session?.receivedAllForNow() }
+        isReading = false
+        flush()
+    }
+
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
+        let isWritable = context.channel.isWritable
+        guard isWritable != self.isWritable else { return }
+        self.isWritable = isWritable
+        excess = 0
+        guard machine.state == .open else { return }
+        if isWritable {
+            wheel.clearDeadline(of: self)
+            setAutoRead(true)
+            if let payload = owedPong {
+                owedPong = nil
+                pong(payload)
+                flush()
+            }
+        } else {
+            // Judged by the wheel, not by the completion of a write that may never come.
+            wheel.setDeadline(of: self, in: limits.stallTimeout)
+            setAutoRead(false)
+        }
+        reportWritability()
+    }
+
+    private func reportWritability() {
+        guard !isReportingWritability else { return }
+        isReportingWritability = true
+        eventLoop.assumeIsolated().execute {
+            self.isReportingWritability = false
+            guard self.isWritable != self.reportedWritability, self.machine.state == .open else { return }
+            self.reportedWritability = self.isWritable
+            self.session?.writabilityChanged(to: self.isWritable)
+        }
+    }
+
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed {
+            run(machine.receivedEndOfInput())
+        }
+    }
+
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        run(machine.failed())
+    }
+
+    package func channelInactive(context: ChannelHandlerContext) {
+        machine.disconnected()
+        leaveWheel()
+        reportEnd()
+    }
+
+    private func leaveWheel() {
+        if let seat { wheel.leave(self, seat: seat) }
+        seat = nil
+        wheel.clearDeadline(of: self)
+    }
+}
+
+extension WebSocketConnection: WheelRider {
+    func beat() {
+        // While output is stuck nothing is read, so silence proves nothing: the stall's deadline judges.
+        guard machine.state == .open, isWritable else { return }
+        switch keepAlive.beat() {
+        case .ping:
+            send(frames: ControlFrame.emptyPing)
+            flush()
+        case .giveUp:
+            close(.goingAway, reason: "no sign of life for two heartbeats")
+        }
+    }
+
+    func deadlinePassed() {
+        if machine.state == .open {
+            close(.overloaded, reason: "nothing was read for too long")
+        } else {
+            run(machine.closeTimedOut())
+        }
+    }
+}
