@@ -1,0 +1,92 @@
+import ChatProtocol
+import Histogram
+import Testing
+
+@testable import LoadTest
+
+@Suite("What was sent and what was received")
+struct LedgerTests {
+    private func at(_ seq: UInt64) -> Position { Position(epoch: 1, seq: seq) }
+
+    @Test("Each message once and in order is good")
+    func good() {
+        var ledger = ReceiverLedger()
+        ledger.joined(at: at(10))
+        #expect(ledger.received(0, at: at(11)) == .good)
+        #expect(ledger.received(200, at: at(12)) == .good)
+        #expect(ledger.received(1, at: at(13)) == .good)
+        #expect(ledger.count == 3)
+        #expect(ledger.has(200) && !ledger.has(199) && !ledger.has(100_000))
+    }
+
+    @Test("A double is told, whatever its position")
+    func doubled() {
+        var ledger = ReceiverLedger()
+        _ = ledger.received(5, at: at(1))
+        #expect(ledger.received(5, at: at(1)) == .doubled)
+        #expect(ledger.received(5, at: at(2)) == .doubled)
+        #expect(ledger.count == 1)
+    }
+
+    @Test("A message behind a later one is out of order, and counts as received")
+    func outOfOrder() {
+        var ledger = ReceiverLedger()
+        _ = ledger.received(0, at: at(1))
+        _ = ledger.received(2, at: at(3))
+        #expect(ledger.received(1, at: at(2)) == .outOfOrder)
+        #expect(ledger.has(1))
+        #expect(ledger.last == at(3))
+    }
+
+    @Test("Two members who see a message at different places see different rooms")
+    func misplaced() {
+        var ledger = RoomLedger()
+        let number = ledger.sent(by: 1, on: 0)
+        #expect(ledger.stands(number, at: at(5)) == true)
+        #expect(ledger.stands(number, at: at(5)) == true)
+        #expect(ledger.stands(number, at: at(6)) == false)
+        #expect(ledger.entries[number].position == at(5))
+    }
+
+    @Test("What was acknowledged or seen by anyone must come to everyone; the rest is unanswered")
+    func stored() {
+        var ledger = RoomLedger()
+        let acknowledged = ledger.sent(by: 1, on: 0)
+        let seen = ledger.sent(by: 1, on: 0)
+        let lost = ledger.sent(by: 1, on: 0)
+        #expect(ledger.acknowledged(acknowledged) == true)
+        #expect(ledger.acknowledged(acknowledged) == false)
+        _ = ledger.stands(seen, at: at(1))
+        #expect(ledger.isStored(acknowledged))
+        #expect(ledger.isStored(seen))
+        #expect(!ledger.isStored(lost))
+    }
+
+    @Test("Messages of one sender stand in the order sent; those of two senders in any")
+    func senderOrder() {
+        var ledger = RoomLedger()
+        for (sender, seq) in [(1, 2), (2, 1), (1, 4), (1, 3), (2, 5)] as [(Int, UInt64)] {
+            _ = ledger.stands(ledger.sent(by: sender, on: 0), at: at(seq))
+        }
+        #expect(ledger.outOfSenderOrder == [3])
+    }
+
+    @Test("Parts of a tally add up, and only the first offenders are kept")
+    func tally() {
+        var one = LoadTally()
+        var other = LoadTally()
+        one.counts.sent = 2
+        other.counts.sent = 3
+        other.counts.missing = 1
+        other.sameNode.record(1500)
+        for index in 0..<30 {
+            other.record(Offence(kind: .missing, user: "u\(index)", room: "r", position: "", node: "n", detail: ""))
+        }
+        one.add(other)
+        #expect(one.counts.sent == 5)
+        #expect(one.counts.missing == 1)
+        #expect(one.sameNode.totalCount == 1)
+        #expect(one.offences.count == 20)
+        #expect(one.offences.first?.user == "u0")
+    }
+}
