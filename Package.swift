@@ -13,6 +13,7 @@ let package = Package(
     name: "roost",
     platforms: [.macOS(.v15)],
     products: [
+        .executable(name: "roost", targets: ["roost"]),
         .library(name: "ChatClient", targets: ["ChatClient", "ChatProtocol"]),
     ],
     dependencies: [
@@ -100,6 +101,18 @@ let package = Package(
             ],
             swiftSettings: settings),
         .executableTarget(
+            name: "roost",
+            dependencies: [
+                "ChatGateway", "RedisBroker", "ChatHub", "LoadTest", "ChatClient", "ChatProtocol",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
             name: "HiredisBenchmark",
             dependencies: ["CHiredis", "Hiredis", .product(name: "NIOCore", package: "swift-nio")],
             path: "Tests/Benchmarks/HiredisBenchmark",
@@ -178,6 +191,28 @@ let package = Package(
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "RoostTests",
+            dependencies: [
+                "roost", "ChatClient", "ChatProtocol",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ClusterTests",
+            dependencies: [
+                "TestSupport", "ChatClient", "ChatProtocol", "roost",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOWebSocket", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "BrowserTests",
+            dependencies: ["TestSupport", "roost"],
             swiftSettings: settings),
     ]
 )

@@ -1,0 +1,112 @@
+import Logging
+import RedisBroker
+
+extension Setting {
+    /// Every setting of `roost serve`, in the order of the help and of the README's table.
+    static let all: [Setting] = [
+        .address("listen", \.listen, flag: \.listen, "where clients connect"),
+        .address(
+            "ops-listen", \.opsListen, flag: \.opsListen,
+            "where /healthz, /readyz and /metrics are; not for the public"),
+        .text(
+            "node", \.node, flag: \.node,
+            accepted: "a letter or digit and up to 63 letters, digits, '.', '_', ':' or '-'",
+            default: "host name and port", "this gateway's name, unique in the cluster", where: isNodeName),
+        .integer("loops", \.loops, flag: \.loops, 1...1024, default: "one per core", "event loops, one thread each"),
+
+        .text(
+            "redis", \.redis, flag: \.redis, isSecret: true, accepted: RedisURL.acceptedForms,
+            default: "none: one node, in memory",
+            "the Redis that joins the gateways; a password is safer in the environment or the file than in a flag",
+            where: { (try? RedisURL($0)) != nil }),
+        .text(
+            "redis-ca-file", \.redisCAFile, flag: \.redisCAFile, accepted: "a path", default: "the system's",
+            "certificates (PEM) that a rediss:// server is checked against", where: isFilled),
+        .text(
+            "redis-server-name", \.redisServerName, flag: \.redisServerName, accepted: "a host name",
+            default: "the URL's host", "the name that a rediss:// server's certificate must bear", where: isFilled),
+        .text(
+            "redis-prefix", \.redisPrefix, flag: \.redisPrefix,
+            accepted: "a letter or digit and up to 63 letters, digits, '.', '_', ':' or '-'",
+            "how all keys and channels in Redis begin", where: isNodeName),
+        .seconds(
+            "redis-connect-timeout", \.redisConnectTimeout, flag: \.redisConnectTimeout, 0.1...60,
+            "how long a connection to Redis may take to stand"),
+        .seconds(
+            "redis-command-timeout", \.redisCommandTimeout, flag: \.redisCommandTimeout, 0.1...4.5,
+            "how long Redis may take to answer before clients are told 'unavailable'"),
+
+        .integer(
+            "history-messages", \.historyMessages, flag: \.historyMessages, 1...10_000_000,
+            "messages that a room's log keeps, about"),
+        .seconds(
+            "history-age", \.historyAge, flag: \.historyAge, 60...315_360_000,
+            "how long a room's log outlives the room's last use"),
+
+        .list(
+            "allowed-origins", \.allowedOrigins, flag: \.allowedOrigins,
+            accepted: "origins like https://chat.example.org, separated by commas",
+            default: "the node's own host and port",
+            "the web pages that may connect; may be repeated", where: isOrigin),
+        .integer(
+            "max-connections", \.maxConnections, flag: \.maxConnections, 0...10_000_000,
+            "connections at a time; 0: no limit but that of open files"),
+        .integer(
+            "max-connections-per-address", \.maxConnectionsPerAddress, flag: \.maxConnectionsPerAddress, 0...10_000_000,
+            "connections at a time from one address; 0: no limit (behind a balancer all come from its address)"),
+        .integer(
+            "max-rooms-per-session", \.maxRoomsPerSession, flag: \.maxRoomsPerSession, 1...100_000,
+            "rooms that one connection may be in"),
+        .integer(
+            "messages-per-second", \.messagesPerSecond, flag: \.messagesPerSecond, 0...1_000_000,
+            "messages, typing and signals of one connection, with a burst of two seconds; 0: no limit"),
+        .integer(
+            "max-message-bytes", \.maxMessageBytes, flag: \.maxMessageBytes, 256...262_144,
+            "the JSON of one frame from a client"),
+        .integer(
+            "max-unread-bytes", \.maxUnreadBytes, flag: \.maxUnreadBytes, 1_048_576...1_073_741_824,
+            "output that waits for one connection before it is closed as too slow"),
+        .seconds(
+            "stall-timeout", \.stallTimeout, flag: \.stallTimeout, 0.1...3600,
+            "how long a connection may read nothing of what waits for it"),
+        .seconds(
+            "handshake-timeout", \.handshakeTimeout, flag: \.handshakeTimeout, 0.1...120,
+            "how long a new connection may take for its request"),
+        .seconds(
+            "heartbeat", \.heartbeat, flag: \.heartbeat, 0.1...3600,
+            "between two pings; a connection that misses two is dropped"),
+        .toggle(
+            "enable-echo", \.enableEcho, flag: \.enableEcho,
+            "serve /echo, which sends every frame back, for conformance suites"),
+
+        .seconds(
+            "drain-time", \.drainTime, flag: \.drainTime, 0...3600,
+            "over how long clients are asked to go elsewhere after SIGTERM"),
+        .seconds(
+            "drain-deadline", \.drainDeadline, flag: \.drainDeadline, 0...3600,
+            "after how long a drain ends, whoever is left; not less than drain-time"),
+
+        .choice("log-level", \.logLevel, flag: \.logLevel, "what is logged to standard error"),
+        .choice("log-format", \.logFormat, flag: \.logFormat, "how it is logged: for a terminal, or one object a line"),
+    ]
+
+    /// - Precondition: there is one; the names in the program are constants.
+    static func named(_ name: String) -> Setting {
+        guard let setting = all.first(where: { $0.name == name }) else {
+            preconditionFailure("no setting is called \(name)")
+        }
+        return setting
+    }
+}
+
+@Sendable private func isFilled(_ text: String) -> Bool { !text.isEmpty }
+
+/// The same alphabet as for users and rooms, so that a name is harmless in keys, URLs and logs.
+@Sendable private func isNodeName(_ text: String) -> Bool {
+    text.wholeMatch(of: /[A-Za-z0-9][A-Za-z0-9._:\-]{0,63}/) != nil
+}
+
+/// Scheme, host, and port if not the scheme's own, as browsers send them.
+@Sendable private func isOrigin(_ text: String) -> Bool {
+    text.wholeMatch(of: /[a-z][a-z0-9+.\-]*:\/\/[^\/?#@,\s]+/) != nil
+}

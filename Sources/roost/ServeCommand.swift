@@ -1,0 +1,132 @@
+import ArgumentParser
+import ChatGateway
+import ChatHub
+import Logging
+import NIOCore
+import NIOPosix
+import RedisBroker
+import ServiceLifecycle
+import UnixSignals
+
+/// `roost serve`: one gateway, alone or in a cluster.
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve",
+        abstract: "Run a gateway.",
+        discussion: """
+            Without --redis it is a whole chat server by itself, its rooms in memory. With --redis any number of \
+            gateways share their rooms. Flags go before the environment (ROOST_*), the environment before the file, \
+            the file before the defaults.
+            """)
+
+    @OptionGroup var options: ServeOptions
+
+    func validate() throws {
+        _ = try options.configuration()
+    }
+
+    func run() async throws {
+        let configuration = try options.configuration()
+        LineLogHandler.bootstrap(level: configuration.logLevel, format: configuration.logFormat)
+        let logger = Logger(label: "roost")
+        let descriptors = FileDescriptorLimit.raise()
+        logger.debug("Files may be open", metadata: ["limit": "\(descriptors)"])
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops)
+        do {
+            if configuration.redis.isEmpty {
+                try await serve(configuration, on: group, with: Self.memoryBroker(configuration, group), logger: logger)
+            } else {
+                let broker = try RedisBroker(
+                    configuration: configuration.redisBroker(), group: group, logger: logger)
+                try await serve(
+                    configuration, on: group,
+                    with: Store(
+                        broker: broker, services: [broker], status: { broker.status },
+                        addMetrics: { $0.add(broker.metrics) }),
+                    logger: logger)
+            }
+        } catch {
+            logger.critical("The gateway cannot run", metadata: ["error": "\(error)"])
+            try? await group.shutdownGracefully()
+            throw ExitCode.failure
+        }
+        try await group.shutdownGracefully()
+    }
+
+    /// A broker with what the gateway needs around it.
+    private struct Store {
+        var broker: any Broker
+        /// To be run before and stopped after the gateway.
+        var services: [any Service]
+        var status: @Sendable () -> BrokerStatus
+        var addMetrics: @Sendable (inout PrometheusText) -> Void
+    }
+
+    private static func memoryBroker(
+        _ configuration: ServeConfiguration, _ group: MultiThreadedEventLoopGroup
+    ) -> Store {
+        var settings = MemoryBroker.Settings()
+        settings.historyMessages = configuration.historyMessages
+        settings.historyAge = TimeAmount(configuration.historyAge)
+        let broker = MemoryBroker(
+            eventLoop: group.next(), loops: Array(group.makeIterator()), settings: settings,
+            clock: { WallClock.microseconds() / 1000 })
+        return Store(broker: broker, services: [], status: { .available }, addMetrics: { _ in })
+    }
+
+    private func serve(
+        _ configuration: ServeConfiguration, on group: MultiThreadedEventLoopGroup, with store: Store, logger: Logger
+    ) async throws {
+        let gateway = try await Gateway(
+            configuration: configuration.gateway, broker: store.broker, group: group, storeStatus: store.status,
+            addBrokerMetrics: store.addMetrics, logger: logger)
+        let services = store.services.map {
+            ServiceGroupConfiguration.ServiceConfiguration(service: $0, failureTerminationBehavior: .cancelGroup)
+        }
+        let group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: services + [
+                    .init(
+                        service: gateway, successTerminationBehavior: .gracefullyShutdownGroup,
+                        failureTerminationBehavior: .gracefullyShutdownGroup)
+                ],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        try await group.run()
+    }
+}
+
+extension ServeConfiguration {
+    var gateway: GatewayConfiguration {
+        var gateway = GatewayConfiguration(node: nodeName)
+        gateway.host = listen.host
+        gateway.port = listen.port
+        gateway.opsHost = opsListen.host
+        gateway.opsPort = opsListen.port
+        gateway.isEchoEnabled = enableEcho
+        gateway.allowedOrigins = Set(allowedOrigins.map { $0.lowercased() })
+        gateway.maxMessageBytes = maxMessageBytes
+        gateway.maxConnections = maxConnections
+        gateway.maxConnectionsPerAddress = maxConnectionsPerAddress
+        gateway.maxRoomsPerSession = maxRoomsPerSession
+        gateway.messagesPerSecond = messagesPerSecond
+        gateway.heartbeat = TimeAmount(heartbeat)
+        gateway.handshakeTimeout = TimeAmount(handshakeTimeout)
+        gateway.stallTimeout = TimeAmount(stallTimeout)
+        gateway.unreadOutputBytes = maxUnreadBytes
+        gateway.drainTime = TimeAmount(drainTime)
+        gateway.drainAllowance = TimeAmount(drainDeadline - drainTime)
+        return gateway
+    }
+
+    func redisBroker() throws -> RedisBrokerConfiguration {
+        var broker = RedisBrokerConfiguration(url: try RedisURL(redis), node: nodeName)
+        broker.tlsCAFile = redisCAFile.isEmpty ? nil : redisCAFile
+        broker.tlsServerName = redisServerName.isEmpty ? nil : redisServerName
+        broker.prefix = redisPrefix
+        broker.connectTimeout = TimeAmount(redisConnectTimeout)
+        broker.commandTimeout = TimeAmount(redisCommandTimeout)
+        broker.logLength = historyMessages
+        broker.logIdleExpiry = TimeAmount(historyAge)
+        return broker
+    }
+}
