@@ -76,7 +76,7 @@ package final class Gateway: Service {
                 rooms: configuration.maxRoomsPerSession, messagesPerSecond: configuration.messagesPerSecond),
             maxMessageBytes: configuration.maxMessageBytes,
             heartbeat: Int(configuration.heartbeat.nanoseconds / 1_000_000_000),
-            presenceGrace: configuration.presenceGrace, clock: { WallClock.microseconds() / 1000 }, logger: logger)
+            presenceGrace: configuration.presenceGrace, clock: { WallClock.milliseconds() }, logger: logger)
         return (
             Lane(hub: hub, registry: NIOLoopBound(registry, eventLoop: loop)),
             NIOLoopBound(environment, eventLoop: loop)
@@ -130,7 +130,7 @@ package final class Gateway: Service {
             readiness: { [self] in readiness },
             metrics: { [self] in await metricsPage() },
             onListening: { [logger] address in
-                logger.info("listening for operators", metadata: ["address": "\(address)"])
+                logger.info("Listening for operators", metadata: ["address": "\(address.hostAndPort)"])
             })
     }
 

@@ -23,8 +23,8 @@ package struct GatewayConfiguration: Sendable {
     package var heartbeat: TimeAmount = .seconds(25)
     package var handshakeTimeout: TimeAmount = .seconds(10)
     /// How long a client may leave its output unread, and how much of it.
-    package var stallTimeout: TimeAmount = .seconds(20)
-    package var unreadOutputBytes = 1024 * 1024
+    package var stallTimeout: TimeAmount = .seconds(30)
+    package var unreadOutputBytes = 4 * 1024 * 1024
     /// How long a session that was lost still counts as present.
     package var presenceGrace: TimeAmount = .seconds(2)
     /// Over how long a draining node spreads its sessions' moves, and how long each may take.

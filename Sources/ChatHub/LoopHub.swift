@@ -35,6 +35,7 @@ package final class LoopHub: @unchecked Sendable {
     private var rooms: [RoomName: LoopRoom] = [:]
     private var awaitingFlush: [any HubSession] = []
     private var isFlushScheduled = false
+    private var openings = 0
 
     package init(
         eventLoop: any EventLoop, index: Int, broker: any Broker, directory: RoomDirectory,
@@ -116,21 +117,28 @@ package final class LoopHub: @unchecked Sendable {
     /// A session's socket takes data again.
     package func writable(_ session: any HubSession) {
         eventLoop.assertInEventLoop()
+        catchUp(session)
+        flush()
+    }
+
+    private func catchUp(_ session: any HubSession) {
         let names = session.lagging
         session.lagging = []
         for name in names {
             guard let room = rooms[name], let member = session.memberships[name] else { continue }
             advance(member, in: room)
         }
-        flush()
     }
 
     // MARK: - From the directory
 
     /// The subscription of a room stands; deliveries after `position` follow.
-    func opened(_ name: RoomName, at position: Position) {
+    ///
+    /// - Parameter opening: which call of `open` is answered. The answer to an earlier one, that was given up meanwhile,
+    ///   says nothing: the subscription it speaks of is about to end.
+    func opened(_ name: RoomName, at position: Position, opening: Int) {
         eventLoop.assertInEventLoop()
-        guard let room = rooms[name], !room.isOpen else { return }
+        guard let room = rooms[name], !room.isOpen, room.opening == opening else { return }
         room.isOpen = true
         room.position = position
         let waiting = room.waiting
@@ -152,6 +160,9 @@ package final class LoopHub: @unchecked Sendable {
         if delivery.last > before {
             room.position = delivery.last
             room.ring.append(delivery)
+        } else if !delivery.isUniform, delivery.segments.contains(where: { $0.kind == .gap }) {
+            // Who is behind must not pass over it: the log will tell.
+            room.ring.removeAll()
         }
         let frames = delivery.frames
         var written = 0
@@ -216,9 +227,10 @@ package final class LoopHub: @unchecked Sendable {
 
     private func open(_ name: RoomName) -> LoopRoom {
         if let room = rooms[name] { return room }
-        let room = LoopRoom(name: name, ringBytes: settings.ringBytes)
+        openings += 1
+        let room = LoopRoom(name: name, opening: openings, ringBytes: settings.ringBytes)
         rooms[name] = room
-        directory.open(name, for: self)
+        directory.open(name, for: self, opening: openings)
         return room
     }
 
@@ -422,12 +434,12 @@ package final class LoopHub: @unchecked Sendable {
                 retryLater(member, in: room)
             case .success(let slice):
                 let entries = slice.entries.filter { $0.position <= room.position }
-                if !slice.isComplete {
-                    tellGap(after: reached, before: entries.first?.position ?? room.position, to: member, in: room)
+                // The room has delivered beyond what the log still has, or what stood between is gone.
+                if !slice.isComplete || entries.isEmpty {
+                    tellGap(after: reached, before: entries.first?.position, to: member, in: room)
                 }
                 write(entries, to: member)
                 metrics.caughtUpMessages += entries.count
-                // An empty answer means that the log has nothing up to where the room stands: what was there is gone.
                 member.progress = .behind(entries.last?.position ?? room.position)
                 advance(member, in: room)
                 flush()
@@ -443,7 +455,7 @@ package final class LoopHub: @unchecked Sendable {
         }
     }
 
-    private func tellGap(after: Position, before: Position, to member: Member, in room: LoopRoom) {
+    private func tellGap(after: Position, before: Position?, to member: Member, in room: LoopRoom) {
         var json = ByteBuffer()
         ServerMessage.gap(room: room.name, after: after, before: before).write(into: &json)
         var builder = DeliveryBuilder()
@@ -492,6 +504,8 @@ package final class LoopHub: @unchecked Sendable {
             next += 1
             session.isAwaitingFlush = false
             session.flush()
+            // It may have taken no more for a moment only, within this turn, of which it says nothing afterwards.
+            if !session.lagging.isEmpty, session.isWritable { catchUp(session) }
         }
         awaitingFlush.removeAll(keepingCapacity: true)
     }

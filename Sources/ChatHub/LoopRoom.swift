@@ -4,6 +4,8 @@ import NIOCore
 /// A room on one event loop: the position that its live members have reached, and who they are.
 final class LoopRoom {
     let name: RoomName
+    /// Which question to the directory its answer belongs to.
+    let opening: Int
     /// False until the directory says where the room stands.
     var isOpen = false
     var position = Position.zero
@@ -15,8 +17,9 @@ final class LoopRoom {
     /// Distinguishes this closing from an earlier one that was called off.
     var closings = 0
 
-    init(name: RoomName, ringBytes: Int) {
+    init(name: RoomName, opening: Int, ringBytes: Int) {
         self.name = name
+        self.opening = opening
         ring = FrameRing(byteLimit: ringBytes)
     }
 

@@ -26,8 +26,8 @@ package final class RoomDirectory: @unchecked Sendable {
     private final class Room {
         let name: RoomName
         var feed = RoomFeed()
-        /// Loops that want the room, by index.
-        var interested: Set<Int> = []
+        /// Loops that want the room, by index, each with its latest question.
+        var interested: [Int: Int] = [:]
         /// What this turn brought so far.
         var turn = DeliveryBuilder()
         var isInTurn = false
@@ -99,18 +99,18 @@ package final class RoomDirectory: @unchecked Sendable {
 
     /// A loop has its first session in a room: `LoopHub.opened` follows when the subscription stands and the room's
     /// position is known, deliveries after that position follow it.
-    func open(_ name: RoomName, for hub: LoopHub) {
+    func open(_ name: RoomName, for hub: LoopHub, opening: Int) {
         let index = hub.index
         eventLoop.execute { [self] in
             let room = rooms[name] ?? Room(name: name)
-            room.interested.insert(index)
+            room.interested[index] = opening
             if rooms.updateValue(room, forKey: name) == nil {
                 broker.subscribe(to: name)
             } else if room.isLocated {
                 // What this turn brought until now stands before the position that the new loop begins at.
                 seal(room)
                 dispatch()
-                tell(hub, openedAt: room.position, room: name)
+                tell(hub, openedAt: room.position, room: name, opening: opening)
             }
         }
     }
@@ -119,7 +119,7 @@ package final class RoomDirectory: @unchecked Sendable {
     func close(_ name: RoomName, for hub: LoopHub) {
         let index = hub.index
         eventLoop.execute { [self] in
-            guard let room = rooms[name], room.interested.remove(index) != nil else { return }
+            guard let room = rooms[name], room.interested.removeValue(forKey: index) != nil else { return }
             guard room.interested.isEmpty else { return }
             counters.holes += room.feed.holes
             counters.repairedMessages += room.feed.repairedMessages
@@ -129,11 +129,11 @@ package final class RoomDirectory: @unchecked Sendable {
         }
     }
 
-    private func tell(_ hub: LoopHub, openedAt position: Position, room: RoomName) {
+    private func tell(_ hub: LoopHub, openedAt position: Position, room: RoomName, opening: Int) {
         if hub.eventLoop === eventLoop {
-            hub.opened(room, at: position)
+            hub.opened(room, at: position, opening: opening)
         } else {
-            hub.eventLoop.execute { hub.opened(room, at: position) }
+            hub.eventLoop.execute { hub.opened(room, at: position, opening: opening) }
         }
     }
 
@@ -190,7 +190,9 @@ package final class RoomDirectory: @unchecked Sendable {
             case .located(let position):
                 room.position = position
                 room.isLocated = true
-                for index in room.interested { tell(hubs[index], openedAt: position, room: room.name) }
+                for (index, opening) in room.interested {
+                    tell(hubs[index], openedAt: position, room: room.name, opening: opening)
+                }
             case .batch(let batch, let skipping):
                 var position = Position(epoch: batch.first.epoch, seq: batch.first.seq + UInt64(skipping))
                 for message in batch.messages.dropFirst(skipping) {
@@ -249,7 +251,7 @@ package final class RoomDirectory: @unchecked Sendable {
         guard !room.turn.isEmpty else { return }
         let delivery = room.turn.finish(at: room.position)
         room.turn = DeliveryBuilder()
-        for index in room.interested { outgoing[index].append((room.name, delivery)) }
+        for index in room.interested.keys { outgoing[index].append((room.name, delivery)) }
     }
 
     /// One hop per interested loop.

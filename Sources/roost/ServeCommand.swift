@@ -46,7 +46,12 @@ struct ServeCommand: AsyncParsableCommand {
                     logger: logger)
             }
         } catch {
-            logger.critical("The gateway cannot run", metadata: ["error": "\(error)"])
+            var reason = "\(error)"
+            if let error = error as? ListenError {
+                let isPublic = error.port == configuration.listen.port && error.host == configuration.listen.host
+                reason += isPublic ? " (--listen)" : " (--ops-listen)"
+            }
+            logger.critical("The gateway cannot run", metadata: ["error": "\(reason)"])
             try? await group.shutdownGracefully()
             throw ExitCode.failure
         }
@@ -70,7 +75,7 @@ struct ServeCommand: AsyncParsableCommand {
         settings.historyAge = TimeAmount(configuration.historyAge)
         let broker = MemoryBroker(
             eventLoop: group.next(), loops: Array(group.makeIterator()), settings: settings,
-            clock: { WallClock.microseconds() / 1000 })
+            clock: { WallClock.milliseconds() })
         return Store(broker: broker, services: [], status: { .available }, addMetrics: { _ in })
     }
 

@@ -105,6 +105,8 @@ final class TestSession: HubSession {
     /// Texts of messages, and other events by type.
     var texts: [String] = []
     var writes = 0
+    /// Then it takes no more, until it is flushed.
+    var becomesUnwritableAfterWrites = Int.max
     var flushes = 0
 
     init(_ user: String, wantsEcho: Bool = true) {
@@ -114,6 +116,8 @@ final class TestSession: HubSession {
 
     func write(_ frames: ByteBuffer) {
         writes += 1
+        becomesUnwritableAfterWrites -= 1
+        if becomesUnwritableAfterWrites == 0 { isWritable = false }
         var frames = frames
         while let payload = Self.nextPayload(&frames) {
             switch try? ServerMessage.parse(payload) {
@@ -128,7 +132,10 @@ final class TestSession: HubSession {
         }
     }
 
-    func flush() { flushes += 1 }
+    func flush() {
+        flushes += 1
+        if becomesUnwritableAfterWrites <= 0 { isWritable = true }
+    }
 
     private static func nextPayload(_ frames: inout ByteBuffer) -> ByteBuffer? {
         guard let head = frames.readInteger(as: UInt8.self), head == 0x81,

@@ -207,6 +207,48 @@ struct LoopHubTests {
             slow.texts == ["gap \(first) \(first.epoch)-16"] + (16...20).map { "\($0)" })
     }
 
+    /// The socket took no more within the turn, and the flush at its end emptied it: no event says so.
+    @Test func whoTookNoMoreForAMomentOnlyIsBroughtUpToDateAtTheEndOfTheTurn() throws {
+        let bench = try HubBench()
+        let hasty = TestSession("hasty")
+        bench.join(general, hasty)
+        hasty.texts = []
+        hasty.becomesUnwritableAfterWrites = 1
+        bench.join(.of("other"), hasty)
+        bench.postWithoutRunning("1", to: .of("other"))
+        bench.postWithoutRunning("2", to: general)
+        bench.run()
+        #expect(Set(hasty.texts) == ["joined 0-0", "1", "2"])
+    }
+
+    @Test func aGapIsToldToWhoCatchesUpFromTheLogToo() throws {
+        let bench = try HubBench()
+        let slow = TestSession("slow")
+        bench.join(general, slow)
+        let first = bench.post("1", to: general)?.position ?? .zero
+        slow.isWritable = false
+        bench.post("2", to: general)
+        // The node hears that the log was lost, and then of a message in a new epoch.
+        let new = Position(epoch: first.epoch + 1_000_000, seq: 1)
+        let (body, _) = StoredMessage.render(
+            room: general, user: .of("alice"), id: nil, to: nil, content: Content(string: "new"))
+        bench.directory.received(
+            .messages(
+                MessageBatch(
+                    previous: Position(epoch: first.epoch, seq: 9), first: new, time: 1, sentAt: 1,
+                    messages: [.init(body: body, exceptFor: nil)])), in: general)
+        bench.directory.receivedAllForNow()
+        bench.run()
+        slow.texts = []
+        slow.isWritable = true
+        bench.hubs[0].writable(slow)
+        bench.run()
+        bench.advance(by: .seconds(2))
+        #expect(slow.texts.first == "2")
+        #expect(slow.texts.contains { $0.hasPrefix("gap") })
+        #expect(slow.texts.last == "new")
+    }
+
     @Test func onlySignalsAreDroppedForASlowMember() throws {
         let bench = try HubBench()
         let slow = TestSession("slow")

@@ -112,7 +112,7 @@ package final class GatewayListener: Service, Sendable {
             channel.close(promise: nil)
             throw CancellationError()
         }
-        logger.info("listening", metadata: ["address": "\(address)"])
+        logger.info("Listening for clients", metadata: ["address": "\(address.hostAndPort)"])
         return address
     }
 

@@ -19,6 +19,8 @@ package struct ListenError: Error, CustomStringConvertible {
     }
 
     package var code: Code
+    package var host: String
+    package var port: Int
     /// For the operator: which address, what is wrong, what to do.
     package var message: String
     package var underlying: any Error
@@ -27,6 +29,8 @@ package struct ListenError: Error, CustomStringConvertible {
 
     package init(host: String, port: Int, underlying: any Error) {
         let address = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        self.host = host
+        self.port = port
         self.underlying = underlying
         switch (underlying as? IOError)?.errnoCode {
         case EADDRINUSE:
@@ -45,5 +49,13 @@ package struct ListenError: Error, CustomStringConvertible {
             code = .other
             message = "\(address) cannot be listened on: \(underlying)"
         }
+    }
+}
+
+extension SocketAddress {
+    /// `HOST:PORT`, as an operator writes it.
+    var hostAndPort: String {
+        guard let ipAddress, let port else { return description }
+        return ipAddress.contains(":") ? "[\(ipAddress)]:\(port)" : "\(ipAddress):\(port)"
     }
 }

@@ -56,6 +56,9 @@ package struct OperationsListener: Service {
     ///
     /// - Throws: ``ListenError``.
     package func run() async throws {
+        // What Hummingbird has to say is said by us, but that its connections are cut at the end is no error.
+        var logger = logger
+        logger.logLevel = .critical
         let application = Application(
             responder: responder,
             server: .http1(configuration: .init(idleTimeout: .seconds(60))),

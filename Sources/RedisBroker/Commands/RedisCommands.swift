@@ -110,7 +110,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
             .text(keys.channel(room)),
             // The script counts in doubles: exact up to 2^53, and 2^52 ms are 140,000 years.
             .integer(Int(min(knownEpoch, 1 << 52))),
-            .integer(WallClock.microseconds),
+            .integer(Int(WallClock.microseconds())),
             .integer(configuration.logLength),
             .integer(Int(configuration.logIdleExpiry.nanoseconds / 1_000_000)),
             .integer(Int(configuration.retryWindow.nanoseconds / 1_000_000)),
