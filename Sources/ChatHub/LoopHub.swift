@@ -15,9 +15,11 @@ package final class LoopHub: @unchecked Sendable {
         /// How long a room without members stays subscribed.
         package var linger: TimeAmount = .seconds(1)
         /// How long a join waits for the store.
-        package var joinDeadline: TimeAmount = .seconds(4)
+        package var joinDeadline: TimeAmount = .seconds(2)
         /// Messages per read of the log while a member is brought up to date.
         package var catchUpSlice = 200
+        /// Bytes that are written to it before its socket is looked at again.
+        package var catchUpBytes = 32 * 1024
         /// Users named in `joined`.
         package var rosterLimit = 100
 
@@ -65,9 +67,12 @@ package final class LoopHub: @unchecked Sendable {
         room.closings += 1
         let isNew: Bool
         let member: Member
+        /// Where somebody who is in the room already goes on if the join fails.
+        var fallback = Position.zero
         if let present = session.memberships[name] {
             isNew = false
             member = present
+            fallback = if case .behind(let reached) = present.progress { reached } else { room.position }
             guard case .since = replay else {
                 answerAgain(member, in: room, completion: completion)
                 return
@@ -81,11 +86,11 @@ package final class LoopHub: @unchecked Sendable {
         }
         whenOpen(room) { [self] result in
             if case .failure(let error) = result {
-                giveUp(member, isNew: isNew, in: room)
+                giveUp(member, isNew: isNew, at: fallback, in: room)
                 return completion(.failure(error))
             }
             guard !member.isGone else { return completion(.failure(.sessionGone)) }
-            enter(member, isNew: isNew, replay: replay, room: room, completion: completion)
+            enter(member, isNew: isNew, at: fallback, replay: replay, room: room, completion: completion)
         }
     }
 
@@ -164,14 +169,15 @@ package final class LoopHub: @unchecked Sendable {
             // Who is behind must not pass over it: the log will tell.
             room.ring.removeAll()
         }
+        let isGapAtTheEnd = delivery.last <= before
         let frames = delivery.frames
         var written = 0
         for member in room.members {
             switch member.progress {
             case .live:
                 guard member.session.isWritable else {
-                    fallBehind(member, at: before, in: room)
-                    writeNotices(of: delivery, to: member)
+                    if delivery.messageCount > 0 { fallBehind(member, at: before, in: room) }
+                    writeNotices(of: delivery, to: member, gaps: isGapAtTheEnd)
                     continue
                 }
                 if !delivery.isSelective {
@@ -180,19 +186,23 @@ package final class LoopHub: @unchecked Sendable {
                     delivery.forEachRun(where: { $0.isFor(member) }) { write($0, to: member.session) }
                 }
                 written += 1
-            case .behind:
-                writeNotices(of: delivery, to: member)
+            case .behind(let reached):
+                writeNotices(of: delivery, to: member, gaps: isGapAtTheEnd && reached >= before)
                 if member.session.isWritable {
                     if !member.isReading { advance(member, in: room) }
                 } else {
                     noteLagging(member, in: room)
                 }
             case .entering(var notices):
-                for segment in delivery.segments.indices {
-                    guard case .notice(let revision) = delivery.segments[segment].kind,
-                        delivery.segments[segment].isFor(member), notices.count < Self.heldNoticesLimit
-                    else { continue }
-                    notices.append((revision, delivery.frame(segment)))
+                for index in delivery.segments.indices where notices.count < Self.heldNoticesLimit {
+                    let segment = delivery.segments[index]
+                    switch segment.kind {
+                    case .notice(let revision) where segment.isFor(member):
+                        notices.append((revision, delivery.frame(index)))
+                    case .gap where isGapAtTheEnd:
+                        notices.append((.max, delivery.frame(index)))
+                    case .notice, .gap, .message, .signal: break
+                    }
                 }
                 member.progress = .entering(notices: notices)
             }
@@ -208,7 +218,9 @@ package final class LoopHub: @unchecked Sendable {
     private static let heldNoticesLimit = 1000
 
     /// Presence is not dropped for a slow member: it is small, and bounded by the session's limit of unread output.
-    private func writeNotices(of delivery: Delivery, to member: Member) {
+    ///
+    /// - Parameter gaps: whether a gap is told as well, because no message follows that would show it.
+    private func writeNotices(of delivery: Delivery, to member: Member, gaps: Bool) {
         guard !delivery.isUniform else { return }
         let isWritable = member.session.isWritable
         delivery.forEachRun(where: { segment in
@@ -218,7 +230,8 @@ package final class LoopHub: @unchecked Sendable {
             case .signal:
                 if !isWritable { metrics.droppedSignals += 1 }
                 return isWritable
-            case .message, .gap: return false
+            case .gap: return gaps
+            case .message: return false
             }
         }) { write($0, to: member.session) }
     }
@@ -258,13 +271,15 @@ package final class LoopHub: @unchecked Sendable {
         commands.members(of: room.name, after: nil, limit: settings.rosterLimit).assumeIsolated().whenComplete {
             if case .success(let roster) = $0 { member.rosterRevision = roster.revision }
             completion(
-                $0.map { JoinOutcome(position: room.position, recovered: nil, roster: $0) }
-                    .mapError(BrokerError.init(any:)))
+                $0.map {
+                    JoinOutcome(position: room.position, recovered: nil, roster: $0.naming(member.session.user))
+                }
+                .mapError(BrokerError.init(any:)))
         }
     }
 
     private func enter(
-        _ member: Member, isNew: Bool, replay: Replay, room: LoopRoom,
+        _ member: Member, isNew: Bool, at fallback: Position, replay: Replay, room: LoopRoom,
         completion: @escaping (Result<JoinOutcome, BrokerError>) -> Void
     ) {
         let session = member.session
@@ -274,12 +289,18 @@ package final class LoopHub: @unchecked Sendable {
             } else if isNew {
                 commands.enter(room.name, session: session.id, user: session.user).map { $0 }
             } else {
-                commands.members(of: room.name, after: nil, limit: settings.rosterLimit).map { $0 }
+                commands.members(of: room.name, after: nil, limit: settings.rosterLimit)
+                    .map { [user = session.user] in $0.naming(user) }
             }
-        read(replay, in: room).and(roster).assumeIsolated().whenComplete { [self] result in
+        let asked = room.position
+        read(replay, in: room).map { backlog in
+            var backlog = backlog
+            backlog.roomPosition = asked
+            return backlog
+        }.and(roster).assumeIsolated().whenComplete { [self] result in
             switch result {
             case .failure(let error):
-                giveUp(member, isNew: isNew, in: room)
+                giveUp(member, isNew: isNew, at: fallback, in: room)
                 completion(.failure(BrokerError(any: error)))
             case .success((let backlog, let roster)):
                 guard !member.isGone else { return completion(.failure(.sessionGone)) }
@@ -294,6 +315,8 @@ package final class LoopHub: @unchecked Sendable {
         /// Where the replay begins; nil where there is none.
         var start: Position?
         var recovered: Bool?
+        /// Where the room stood when the log was asked.
+        var roomPosition = Position.zero
     }
 
     private func read(_ replay: Replay, in room: LoopRoom) -> EventLoopFuture<Backlog> {
@@ -342,22 +365,18 @@ package final class LoopHub: @unchecked Sendable {
         _ member: Member, after backlog: Backlog, roster: Roster?, in room: LoopRoom,
         completion: @escaping (Result<JoinOutcome, BrokerError>) -> Void
     ) {
-        let session = member.session
         // A client that comes from a node which is ahead of this one has seen more than this room has delivered here.
         var head = room.position
         if backlog.recovered == true, let start = backlog.start { head = max(head, start) }
         completion(.success(JoinOutcome(position: head, recovered: backlog.recovered, roster: roster)))
         guard !member.isGone else { return }
         member.rosterRevision = roster?.revision ?? member.rosterRevision
-        if case .entering(let notices) = member.progress {
-            for notice in notices where notice.revision > member.rosterRevision { write(notice.frame, to: session) }
-        }
+        writeHeldNotices(of: member)
         if let start = backlog.start {
             let entries = backlog.entries.filter { $0.position <= room.position }
-            write(entries, to: member)
-            // Where entries were cut off, or nothing was missed, the ring and the log go on from here.
-            let reached = entries.last?.position ?? (backlog.recovered == true ? start : nil)
-            member.progress = .behind(reached ?? room.position)
+            // Where the socket took no more, or nothing was missed, the ring and the log go on from here.
+            let reached = backlog.recovered == true ? start : entries.first?.position.predecessor
+            member.progress = .behind(write(entries, to: member) ?? reached ?? backlog.roomPosition)
             advance(member, in: room)
         } else {
             member.progress = .live
@@ -365,7 +384,7 @@ package final class LoopHub: @unchecked Sendable {
         flush()
     }
 
-    private func giveUp(_ member: Member, isNew: Bool, in room: LoopRoom) {
+    private func giveUp(_ member: Member, isNew: Bool, at fallback: Position, in room: LoopRoom) {
         guard !member.isGone else { return }
         if isNew {
             room.remove(member)
@@ -373,9 +392,16 @@ package final class LoopHub: @unchecked Sendable {
             if !room.name.isInbox { commands.leave(room.name, session: member.session.id) }
             closeIfEmpty(room)
         } else {
-            member.progress = .behind(room.position)
+            writeHeldNotices(of: member)
+            member.progress = .behind(fallback)
             advance(member, in: room)
+            flush()
         }
+    }
+
+    private func writeHeldNotices(of member: Member) {
+        guard case .entering(let notices) = member.progress else { return }
+        for notice in notices where notice.revision > member.rosterRevision { write(notice.frame, to: member.session) }
     }
 
     // MARK: - Catching up
@@ -392,7 +418,7 @@ package final class LoopHub: @unchecked Sendable {
 
     /// Takes a member on as far as its socket takes data: from the ring, else from the log.
     private func advance(_ member: Member, in room: LoopRoom) {
-        while case .behind(let reached) = member.progress, !member.isReading, !member.isGone {
+        while case .behind(let reached) = member.progress, !member.isReading, !member.isRetryScheduled, !member.isGone {
             if reached == room.position {
                 member.progress = .live
                 return
@@ -429,18 +455,17 @@ package final class LoopHub: @unchecked Sendable {
             guard !member.isGone, case .behind(let position) = member.progress, position == reached else { return }
             switch result {
             case .failure:
-                // Tried again with the next delivery, or when the socket reports itself writable.
-                noteLagging(member, in: room)
                 retryLater(member, in: room)
             case .success(let slice):
+                guard member.session.isWritable else { return noteLagging(member, in: room) }
                 let entries = slice.entries.filter { $0.position <= room.position }
                 // The room has delivered beyond what the log still has, or what stood between is gone.
                 if !slice.isComplete || entries.isEmpty {
                     tellGap(after: reached, before: entries.first?.position, to: member, in: room)
                 }
-                write(entries, to: member)
+                let written = write(entries, to: member)
                 metrics.caughtUpMessages += entries.count
-                member.progress = .behind(entries.last?.position ?? room.position)
+                member.progress = .behind(written ?? room.position)
                 advance(member, in: room)
                 flush()
             }
@@ -448,7 +473,10 @@ package final class LoopHub: @unchecked Sendable {
     }
 
     private func retryLater(_ member: Member, in room: LoopRoom) {
+        guard !member.isRetryScheduled else { return }
+        member.isRetryScheduled = true
         eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(500)) { [self] in
+            member.isRetryScheduled = false
             guard !member.isGone, !member.isReading else { return }
             advance(member, in: room)
             flush()
@@ -463,16 +491,26 @@ package final class LoopHub: @unchecked Sendable {
         write(builder.finish(at: after).frames, to: member.session)
     }
 
-    private func write(_ entries: [LogEntry], to member: Member) {
-        guard !entries.isEmpty else { return }
+    /// Writes as many entries as the socket takes, in pieces.
+    ///
+    /// - Returns: the position of the last one written; nil if none was.
+    private func write(_ entries: [LogEntry], to member: Member) -> Position? {
+        var written: Position?
         var builder = DeliveryBuilder()
         var previous = Position.zero
         for entry in entries {
+            if builder.isEmpty, !member.session.isWritable { return written }
             builder.append(
                 entry.body, at: entry.position, after: previous, time: entry.time, sentAt: 0, exceptFor: nil)
             previous = entry.position
+            guard builder.byteCount >= settings.catchUpBytes || entry.position == entries.last?.position else {
+                continue
+            }
+            write(builder.finish(at: previous).frames, to: member.session)
+            builder = DeliveryBuilder()
+            written = previous
         }
-        write(builder.finish(at: previous).frames, to: member.session)
+        return written
     }
 
     // MARK: - Writing
@@ -521,6 +559,21 @@ package final class LoopHub: @unchecked Sendable {
             rooms[room.name] = nil
             directory.close(room.name, for: self)
         }
+    }
+}
+
+extension Position {
+    /// The place right before, whether or not anything stands there.
+    fileprivate var predecessor: Position { Position(epoch: epoch, seq: seq == 0 ? 0 : seq - 1) }
+}
+
+extension Roster {
+    /// The same with a user who is among so many that not all are named.
+    fileprivate func naming(_ user: UserName) -> Roster {
+        guard hasMore, !members.contains(user), !members.isEmpty else { return self }
+        var roster = self
+        roster.members[members.count - 1] = user
+        return roster
     }
 }
 

@@ -58,6 +58,8 @@ package final class Member {
     var isGone = false
     /// A read of the log for it is under way.
     var isReading = false
+    /// The log could not be read for it and is asked again later.
+    var isRetryScheduled = false
 
     init(session: any HubSession) { self.session = session }
 }

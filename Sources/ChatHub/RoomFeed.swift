@@ -56,6 +56,8 @@ package struct RoomFeed: Sendable {
     private var held: [MessageBatch] = []
     private var heldBytes = 0
     private let heldBytesLimit: Int
+    /// The last position of what was not held for lack of space: to be read before the feed follows again.
+    private var notHeldUpTo: Position?
     private var lastRequest = 0
     /// The position after which a loss was told while nothing newer was there.
     private var toldLossAfter: Position?
@@ -222,6 +224,10 @@ package struct RoomFeed: Sendable {
             }
         }
         fruitlessReads = 0
+        if let wanted = notHeldUpTo {
+            notHeldUpTo = nil
+            if wanted > position { return read(after: position, delivering: items) }
+        }
         state = .following(position)
         return items.isEmpty ? .none : .deliver(items)
     }
@@ -238,10 +244,13 @@ package struct RoomFeed: Sendable {
         return ReadRequest(id: lastRequest, range: range)
     }
 
-    /// What does not fit the bound is not held: the log has it, and the next publication shows the hole.
+    /// What does not fit the bound is not held: the log has it.
     private mutating func hold(_ batch: MessageBatch) {
         let bytes = batch.messages.reduce(64) { $0 + $1.body.readableBytes + 32 }
-        guard heldBytes + bytes <= heldBytesLimit else { return }
+        guard heldBytes + bytes <= heldBytesLimit else {
+            notHeldUpTo = max(notHeldUpTo ?? .zero, batch.last ?? .zero)
+            return
+        }
         heldBytes += bytes
         held.append(batch)
     }

@@ -1,9 +1,10 @@
-import ChatHub
 import ChatProtocol
 import NIOCore
 import NIOEmbedded
 import TestSupport
 import Testing
+
+@testable import ChatHub
 
 @Suite("A loop's hub")
 struct LoopHubTests {
@@ -247,6 +248,36 @@ struct LoopHubTests {
         #expect(slow.texts.first == "2")
         #expect(slow.texts.contains { $0.hasPrefix("gap") })
         #expect(slow.texts.last == "new")
+    }
+
+    @Test func aReplayStopsWhereTheSocketTakesNoMoreAndGoesOnLater() throws {
+        var settings = LoopHub.Settings()
+        settings.catchUpBytes = 200
+        settings.catchUpSlice = 10
+        let bench = try HubBench(hub: settings)
+        for index in 1...40 { bench.post("\(index)", to: general) }
+        for replay in [Replay.latest(30), .since(.zero, limit: nil)] {
+            let narrow = TestSession("narrow")
+            narrow.becomesUnwritableAfterWrites = 2
+            bench.join(general, narrow, replay: replay)
+            let expected = replay == .latest(30) ? 11...40 : 1...40
+            #expect(narrow.texts.filter { Int($0) != nil } == expected.map { "\($0)" })
+        }
+    }
+
+    @Test func aGapAtTheEndReachesThoseWhoTakeNoMoreToo() throws {
+        let bench = try HubBench()
+        let slow = TestSession("slow")
+        bench.join(general, slow)
+        let last = bench.post("1", to: general)?.position ?? .zero
+        slow.isWritable = false
+        slow.texts = []
+        var json = ByteBuffer()
+        ServerMessage.gap(room: general, after: last, before: nil).write(into: &json)
+        var builder = DeliveryBuilder()
+        builder.append(json, as: .gap)
+        bench.hubs[0].deliver([(general, builder.finish(at: last))])
+        #expect(slow.texts == ["gap \(last) -"])
     }
 
     @Test func onlySignalsAreDroppedForASlowMember() throws {

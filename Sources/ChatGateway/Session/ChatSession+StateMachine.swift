@@ -11,7 +11,7 @@ extension ChatSession {
             /// 0 for none.
             var rooms = 0
             var messagesPerSecond = 0
-            /// Frames that may wait for one join.
+            /// Frames that may wait for joins, all rooms together.
             var waitingFrames = 256
         }
 
@@ -40,6 +40,7 @@ extension ChatSession {
         private let limits: Limits
         private var rate: RateLimit
         private var memberships: [RoomName: Membership] = [:]
+        private var waitingFrames = 0
 
         init(user: UserName, limits: Limits, at now: NIODeadline) {
             self.user = user
@@ -68,7 +69,13 @@ extension ChatSession {
         /// - Returns: what waited for it; to be given to ``handle(_:)`` in this order.
         mutating func joinFinished(_ room: RoomName, succeeded: Bool, wasMember: Bool) -> [ClientMessage] {
             guard case .joining(let waiting) = memberships[room] else { return [] }
-            memberships[room] = succeeded || wasMember ? .joined : nil
+            waitingFrames -= waiting.count
+            if succeeded || wasMember {
+                memberships[room] = .joined
+            } else {
+                // Nobody is without an inbox: its join is tried again.
+                memberships[room] = room == inbox ? .joining(waiting: []) : nil
+            }
             return waiting
         }
 
@@ -80,13 +87,14 @@ extension ChatSession {
         /// What to do for a frame whose turn has come.
         mutating func handle(_ message: ClientMessage) -> Action {
             if let room = message.room, case .joining(var waiting) = memberships[room] {
-                guard waiting.count < limits.waitingFrames else {
+                guard waitingFrames < limits.waitingFrames else {
                     return .refuse(
                         Refusal(
-                            code: .rateLimited, message: "too many frames wait for the join of this room",
+                            code: .rateLimited, message: "too many frames wait for joins",
                             id: message.id, room: room.text, retryAfter: 1000))
                 }
                 waiting.append(message)
+                waitingFrames += 1
                 memberships[room] = .joining(waiting: waiting)
                 return .none
             }

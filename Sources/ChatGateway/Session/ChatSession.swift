@@ -29,6 +29,8 @@ final class ChatSession: WebSocketSession, HubSession {
     var isAwaitingFlush = false
     var memberships: [RoomName: Member] = [:]
     var lagging: [RoomName] = []
+    private var readsUnderWay = 0
+    private var waitingReads = CircularBuffer<() -> Void>()
     private let environment: Environment
     private let onEnd: () -> Void
     private var state: StateMachine
@@ -81,12 +83,7 @@ final class ChatSession: WebSocketSession, HubSession {
     func received(_ text: ByteBuffer) {
         environment.registry.metrics.framesIn += 1
         guard text.readableBytes <= environment.maxMessageBytes else {
-            return refuse(
-                Refusal(
-                    code: .messageTooLarge,
-                    message:
-                        "a frame may have \(environment.maxMessageBytes) bytes, this one has \(text.readableBytes)",
-                    id: ClientMessage.requestID(in: text)))
+            return refuse(ClientMessage.tooLarge(text, limit: environment.maxMessageBytes))
         }
         switch ClientMessage.parse(text) {
         case .failure(let refusal):
@@ -164,15 +161,37 @@ final class ChatSession: WebSocketSession, HubSession {
                         Joined(
                             id: id, room: room, position: outcome.position, recovered: outcome.recovered,
                             members: outcome.roster?.members, count: outcome.roster?.count)))
+            case .failure where id == nil && room.isInbox && !wasMember:
+                joinInboxAgain(room)
             case .failure(let error):
                 refuse(unavailable(error, id: id, room: room))
             }
-            let succeeded = (try? result.get()) != nil
             // What waited for this follows what the join itself writes now.
             hub.eventLoop.assumeIsolated().execute { [self] in
-                for message in state.joinFinished(room, succeeded: succeeded, wasMember: wasMember) {
-                    perform(state.handle(message))
-                }
+                finishJoin(of: room, result.map { _ in }, wasMember: wasMember)
+            }
+        }
+    }
+
+    /// The session's own inbox could not be joined: nobody asked for it, so nobody but us asks again.
+    private func joinInboxAgain(_ inbox: RoomName) {
+        hub.eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) { [self] in
+            if connection != nil, memberships[inbox] == nil { join(inbox, .none, id: nil) }
+        }
+    }
+
+    private func finishJoin(of room: RoomName, _ result: Result<Void, BrokerError>, wasMember: Bool) {
+        // A session that closed meanwhile has left its rooms: whatever it still wanted would make a member that never goes.
+        guard connection != nil else { return }
+        var failure: BrokerError?
+        if case .failure(let error) = result, !wasMember { failure = error }
+        for message in state.joinFinished(room, succeeded: failure == nil, wasMember: wasMember) {
+            if case .join = message { failure = nil }
+            if let failure, message.isPost {
+                // Not the sender's fault, and not for good: `not_joined` would say both.
+                refuse(unavailable(failure, id: message.id, room: room))
+            } else {
+                perform(state.handle(message))
             }
         }
     }
@@ -240,10 +259,12 @@ final class ChatSession: WebSocketSession, HubSession {
     }
 
     private func listMembers(of room: RoomName, id: RequestID?, limit: Int, after: UserName?) {
-        hub.commands.members(of: room, after: after, limit: limit).assumeIsolated().whenComplete { [self] result in
+        guard let id else { return }
+        whenReadsAllow(id, room) { [self] in
+            hub.commands.members(of: room, after: after, limit: limit)
+        } then: { [self] result in
             switch result {
             case .success(let roster):
-                guard let id else { return }
                 send(
                     .members(
                         MembersPage(
@@ -255,22 +276,51 @@ final class ChatSession: WebSocketSession, HubSession {
     }
 
     private func readHistory(of room: RoomName, id: RequestID?, before: Position?, after: Position?, limit: Int) {
-        let slice =
+        guard let id else { return }
+        whenReadsAllow(id, room) { [self] in
             if let after {
                 hub.commands.read(room, after: after, limit: limit)
             } else {
                 hub.commands.readLatest(room, before: before, limit: limit)
             }
-        slice.assumeIsolated().whenComplete { [self] result in
+        } then: { [self] result in
             switch result {
             case .success(let slice):
-                guard let id else { return }
                 sendHistory(slice, of: room, id: id, isForward: after != nil)
             case .failure(let error):
                 refuse(unavailable(BrokerError(any: error), id: id, room: room))
             }
         }
     }
+
+    /// Reads what may be large, a few at a time: one session must not fill its loop's connection to the store.
+    private func whenReadsAllow<Answer: Sendable>(
+        _ id: RequestID, _ room: RoomName, read: @escaping () -> EventLoopFuture<Answer>,
+        then answer: @escaping (Result<Answer, any Error>) -> Void
+    ) {
+        let start = { [self] in
+            readsUnderWay += 1
+            read().assumeIsolated().whenComplete { [self] result in
+                readsUnderWay -= 1
+                if connection == nil { return waitingReads.removeAll() }
+                answer(result)
+                waitingReads.popFirst()?()
+            }
+        }
+        if readsUnderWay < Self.readsAtOnce {
+            start()
+        } else if waitingReads.count < Self.waitingReadsLimit {
+            waitingReads.append(start)
+        } else {
+            refuse(
+                Refusal(
+                    code: .rateLimited, message: "too many requests are under way: wait for their answers", id: id,
+                    room: room, retryAfter: 1000))
+        }
+    }
+
+    private static let readsAtOnce = 4
+    private static let waitingReadsLimit = 64
 
     private func sendHistory(_ slice: LogSlice, of room: RoomName, id: RequestID, isForward: Bool) {
         var page = HistoryWriter(id: id, room: room, adding: isForward ? .oldestFirst : .newestFirst)

@@ -22,4 +22,12 @@ extension ClientMessage {
         case .resume, .auth, .ping: nil
         }
     }
+
+    /// Whether only members may send it, but for inboxes.
+    var isPost: Bool {
+        switch self {
+        case .message, .typing, .signal: true
+        case .join, .resume, .leave, .members, .history, .auth, .ping: false
+        }
+    }
 }

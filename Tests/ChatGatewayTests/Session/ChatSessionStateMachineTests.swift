@@ -77,6 +77,17 @@ struct ChatSessionStateMachineTests {
         #expect(code(receive(.message(post(to: general)), &machine)) == .rateLimited)
     }
 
+    @Test func anInboxThatCouldNotBeJoinedIsStillToBeJoined() {
+        var machine = Machine(user: .of("alice"), limits: .init(rooms: 1), at: .uptimeNanoseconds(0))
+        _ = machine.opened()
+        #expect(receive(.message(post(to: inbox)), &machine) == .none)
+        #expect(machine.joinFinished(inbox, succeeded: false, wasMember: false).count == 1)
+        #expect(receive(.join(id: id, room: general, replay: .none), &machine) == .join(id, general, .none))
+        #expect(receive(.message(post(to: inbox)), &machine) == .none)
+        #expect(machine.joinFinished(inbox, succeeded: true, wasMember: false) == [.message(post(to: inbox))])
+        #expect(machine.isMember(of: inbox))
+    }
+
     @Test func everybodyMayWriteToAnInboxAndOnlyItsOwnerReadIt() {
         var machine = machine()
         let bob = RoomName.of("@bob")
