@@ -76,7 +76,9 @@ public final class ChatClient: Sendable {
 
     /// Joins a room, and stays in it across connections until ``leave(_:)``.
     ///
-    /// - Parameter history: how many of the latest messages come first, 0 to 1000.
+    /// - Parameter history: how many of the latest messages come first, 0 to 1000. None come again in a room that the
+    ///   client is in.
+    /// - Throws: ``ChatClientError``; with ``ChatClientError/Code/left`` when the room was left in the meantime.
     @discardableResult
     public func join(_ room: String, history: Int = 0) async throws -> JoinedRoom {
         let replay: Replay = history > 0 ? .latest(min(history, ClientMessage.historyLimits.upperBound)) : .none

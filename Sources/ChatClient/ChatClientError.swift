@@ -21,6 +21,8 @@ public struct ChatClientError: Error, Sendable, Equatable, CustomStringConvertib
         case idInUse
         /// More bytes than one frame may have on this server.
         case messageTooLarge
+        /// The room was left before a node had answered the join.
+        case left
         /// A node's `error` event; ``serverCode`` is its code.
         case server
     }

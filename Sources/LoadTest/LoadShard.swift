@@ -244,6 +244,11 @@ final class LoadShard {
         tally.acknowledgement.record(Self.microseconds(from: marker, to: now))
     }
 
+    /// The node could not store a message at once, and the user's next one was on its way already.
+    func mayStandLater(_ number: Int, of user: VirtualUser) {
+        ledgers[user.room]?.mayStandLater(number)
+    }
+
     func refused(_ user: VirtualUser, _ refusal: Refusal) {
         tally.counts.refused += 1
         offend(.refused, user, nil, detail: "\(refusal.code.rawValue): \(refusal.message)")

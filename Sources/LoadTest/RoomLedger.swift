@@ -10,6 +10,8 @@ package struct RoomLedger: Sendable {
         package var position = Position.zero
         package var isAcknowledged = false
         package var isRefused = false
+        /// It was sent again after later ones of its sender.
+        package var mayStandLater = false
     }
 
     package private(set) var entries: [Entry] = []
@@ -40,6 +42,12 @@ package struct RoomLedger: Sendable {
         entries[number].isRefused = true
     }
 
+    /// A message is sent again because it could not be stored, after later ones of its sender went out: where it stands
+    /// among them says nothing about the order in which a node stores.
+    package mutating func mayStandLater(_ number: Int) {
+        entries[number].mayStandLater = true
+    }
+
     /// Whether somebody has said that the message is in the log: then everybody must get it.
     package func isStored(_ number: Int) -> Bool {
         entries[number].isAcknowledged || entries[number].position != .zero
@@ -49,7 +57,7 @@ package struct RoomLedger: Sendable {
     package var outOfSenderOrder: [Int] {
         var last: [Int: Position] = [:]
         var wrong: [Int] = []
-        for (number, entry) in entries.enumerated() where entry.position != .zero {
+        for (number, entry) in entries.enumerated() where entry.position != .zero && !entry.mayStandLater {
             if let before = last[entry.sender], entry.position <= before {
                 wrong.append(number)
             } else {

@@ -28,8 +28,10 @@ final class VirtualUser: ClientConnectionDelegate {
     private var connection: ClientConnection?
     private var attempts = 0
     private var backoff = Backoff()
-    /// Sent and not answered, by number: sent again on the next connection.
-    private var unanswered: [Int: Marker] = [:]
+    /// Sent again on the next connection.
+    private var unanswered = UnansweredMessages()
+    /// The latest message that went out; see ``LoadShard/mayStandLater(_:of:)``.
+    private var lastSent = -1
     private(set) var lastFailure: String?
     /// It cannot be helped.
     private(set) var hasGivenUp = false
@@ -69,6 +71,7 @@ final class VirtualUser: ClientConnectionDelegate {
 
     func closed(_ connection: ClientConnection, _ ending: ConnectionEnding) {
         self.connection = nil
+        unanswered.connectionLost()
         guard state != .finished else { return }
         if isMoving {
             shard.tally.counts.moved += 1
@@ -120,9 +123,7 @@ final class VirtualUser: ClientConnectionDelegate {
             }
             received(marker, at: message.position)
         case .ack(let ack):
-            guard let number = shard.number(of: ack.id), let marker = unanswered.removeValue(forKey: number) else {
-                return
-            }
+            guard let number = shard.number(of: ack.id), let marker = unanswered.remove(number) else { return }
             shard.acknowledged(marker, at: ack.position, by: self)
         case .error(let refusal):
             refused(refusal, on: connection)
@@ -144,11 +145,7 @@ final class VirtualUser: ClientConnectionDelegate {
         state = .ready
         wasReady = true
         shard.ready(self)
-        for number in unanswered.keys.sorted() {
-            guard let marker = unanswered[number] else { continue }
-            shard.tally.counts.retried += 1
-            post(marker, isRetry: true)
-        }
+        postAll()
         connection?.flush()
     }
 
@@ -159,7 +156,7 @@ final class VirtualUser: ClientConnectionDelegate {
     }
 
     private func refused(_ refusal: Refusal, on connection: ClientConnection) {
-        guard let id = refusal.id, let number = shard.number(of: id), let marker = unanswered[number] else {
+        guard let id = refusal.id, let number = shard.number(of: id), let marker = unanswered.marker(number) else {
             shard.refused(self, refusal)
             if state == .joining { connection.fail(.violated("a refused join: \(refusal.code.rawValue)")) }
             return
@@ -167,17 +164,23 @@ final class VirtualUser: ClientConnectionDelegate {
         if refusal.code == .unavailable {
             // Not known whether it is stored: asked again, as every client does.
             let wait = TimeAmount.milliseconds(Int64(min(max(refusal.retryAfter ?? 500, 50), 10_000)))
-            let bound = NIOLoopBound(self, eventLoop: shard.eventLoop)
-            shard.eventLoop.scheduleTask(in: wait) {
-                let user = bound.value
-                guard user.state == .ready, user.unanswered[number] != nil else { return }
-                user.shard.tally.counts.retried += 1
-                user.post(marker, isRetry: true)
-                user.connection?.flush()
-            }
+            if number < lastSent { shard.mayStandLater(number, of: self) }
+            if !unanswered.isHeldBack { goOn(connection, after: wait) }
+            unanswered.postpone(number)
         } else {
-            unanswered[number] = nil
+            _ = unanswered.remove(number)
             shard.refused(marker, by: self, refusal)
+        }
+    }
+
+    private func goOn(_ connection: ClientConnection, after wait: TimeAmount) {
+        let bound = NIOLoopBound((self, connection), eventLoop: shard.eventLoop)
+        shard.eventLoop.scheduleTask(in: wait) {
+            let (user, connection) = bound.value
+            guard user.connection === connection, user.state == .ready else { return }
+            user.unanswered.goOn()
+            user.postAll()
+            connection.flush()
         }
     }
 
@@ -199,18 +202,25 @@ final class VirtualUser: ClientConnectionDelegate {
 
     /// A message is due. Away from any node it waits for the next one; its latency counts from now all the same.
     func send(_ marker: Marker) {
-        unanswered[marker.number] = marker
-        if state == .ready { post(marker, isRetry: false) }
+        unanswered.add(marker)
+        if state == .ready { postAll() }
     }
 
     func flush() {
         connection?.flush()
     }
 
-    private func post(_ marker: Marker, isRetry: Bool) {
-        let text = marker.text(run: shard.plan.run, length: shard.plan.payload)
-        connection?.send(
-            .message(
-                Post(id: shard.id(of: marker), room: roomName, content: Content(string: text), isRetry: isRetry)))
+    /// Everything that may go out now, in order.
+    private func postAll() {
+        while let next = unanswered.next() {
+            if next.isRetry { shard.tally.counts.retried += 1 }
+            lastSent = max(lastSent, next.marker.number)
+            let text = next.marker.text(run: shard.plan.run, length: shard.plan.payload)
+            connection?.send(
+                .message(
+                    Post(
+                        id: shard.id(of: next.marker), room: roomName, content: Content(string: text),
+                        isRetry: next.isRetry)))
+        }
     }
 }

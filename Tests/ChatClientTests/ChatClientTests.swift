@@ -16,23 +16,6 @@ struct ChatClientTests {
         return try ChatClient(configuration)
     }
 
-    /// A client on a node, in `general`, at position 10 there and at 5 in its inbox.
-    private func inGeneral(
-        _ nodes: ScriptedNode..., change: (inout ChatClient.Configuration) -> Void = { _ in }
-    ) async throws -> (client: ChatClient, events: EventReader, connection: ScriptedConnection) {
-        var configuration = ChatClient.Configuration(urls: nodes.map(\.url), user: "alice")
-        change(&configuration)
-        let client = try ChatClient(configuration)
-        let events = EventReader(client)
-        async let connected: Void = client.connect()
-        let connection = try await nodes[0].welcomed(inbox: at(5))
-        try await connected
-        async let joined = client.join("general")
-        _ = try await connection.acceptJoin(head: at(10))
-        _ = try await joined
-        return (client, events, connection)
-    }
-
     @Test("The handshake says who comes, and asks for the protocol")
     func handshake() async throws {
         let node = try await ScriptedNode.start()

@@ -26,6 +26,37 @@ func message(_ seq: UInt64, in name: String = "general", epoch: UInt64 = 1, user
             id: id.flatMap { RequestID($0) }, text: "\(seq)"))
 }
 
+/// A client on a node, in its inbox at position 5.
+func connected(
+    _ nodes: ScriptedNode..., change: (inout ChatClient.Configuration) -> Void = { _ in }
+) async throws -> (client: ChatClient, events: EventReader, connection: ScriptedConnection) {
+    try await connected(nodes, change: change)
+}
+
+private func connected(
+    _ nodes: [ScriptedNode], change: (inout ChatClient.Configuration) -> Void
+) async throws -> (client: ChatClient, events: EventReader, connection: ScriptedConnection) {
+    var configuration = ChatClient.Configuration(urls: nodes.map(\.url), user: "alice")
+    change(&configuration)
+    let client = try ChatClient(configuration)
+    let events = EventReader(client)
+    async let connected: Void = client.connect()
+    let connection = try await nodes[0].welcomed(inbox: at(5))
+    try await connected
+    return (client, events, connection)
+}
+
+/// A client on a node, in `general`, at position 10 there and at 5 in its inbox.
+func inGeneral(
+    _ nodes: ScriptedNode..., change: (inout ChatClient.Configuration) -> Void = { _ in }
+) async throws -> (client: ChatClient, events: EventReader, connection: ScriptedConnection) {
+    let (client, events, connection) = try await connected(nodes, change: change)
+    async let joined = client.join("general")
+    _ = try await connection.acceptJoin(head: at(10))
+    _ = try await joined
+    return (client, events, connection)
+}
+
 /// The other end of a story: reads a client's events one by one.
 struct EventReader {
     private var iterator: ClientEvents.Iterator
@@ -72,6 +103,12 @@ extension ScriptedConnection {
             throw Unexpected(what: "expected a resume")
         }
         return (id, Dictionary(uniqueKeysWithValues: rooms.map { ($0.room, $0.since) }))
+    }
+
+    /// The next thing that the client says must be a join, which is not answered.
+    func hearJoin() async throws -> (id: RequestID?, replay: Replay) {
+        guard case .said(.join(let id, _, let replay)) = await hear() else { throw Unexpected(what: "expected a join") }
+        return (id, replay)
     }
 
     func hearPost() async throws -> Post {

@@ -71,6 +71,14 @@ struct LedgerTests {
         #expect(ledger.outOfSenderOrder == [3])
     }
 
+    @Test("A message that was sent again after the next one may stand behind it; the others still may not")
+    func sentAgainLater() {
+        var ledger = RoomLedger()
+        for seq in [3, 1, 2, 5, 4] as [UInt64] { _ = ledger.stands(ledger.sent(by: 1, on: 0), at: at(seq)) }
+        ledger.mayStandLater(0)
+        #expect(ledger.outOfSenderOrder == [4])
+    }
+
     @Test("Parts of a tally add up, and only the first offenders are kept")
     func tally() {
         var one = LoadTally()

@@ -20,8 +20,7 @@ extension ClientEngine {
             guard isLive(room, on: link) else { return }
             emit(.gap(room: room.text, after: after, before: before))
         case .rewind(let room, let position):
-            guard isLive(room, on: link), cursors[room]?.rewound(to: position) == true else { return }
-            emit(.rewind(room: room.text, to: position))
+            rewound(room, to: position, on: link)
         case .expiring(let time):
             emit(.expiring(at: time))
         case .userJoined(let room, let user, let count):
@@ -57,7 +56,10 @@ extension ClientEngine {
     private func received(_ message: Message, on link: ClientLink) {
         let room = message.room
         guard isLive(room, on: link) else { return }
-        guard !events.isFull else { return fallBehind(room) }
+        guard !events.isFull else {
+            cursors[room]?.refused(message.position)
+            return fallBehind(room)
+        }
         guard cursors[room]?.accept(message.position) == true else { return }
         if !echo, message.user == link.welcome?.user, let id = message.id, ownMessages.contains(id) { return }
         emit(.message(ChatMessage(message)))
@@ -70,6 +72,17 @@ extension ClientEngine {
         for link in links.values { link.holds[room] = .forGood }
     }
 
+    private func rewound(_ room: RoomName, to position: Position, on link: ClientLink) {
+        guard isLive(room, on: link) else { return }
+        if let current, current !== link, isLive(room, on: current) {
+            // The newer link tells it, or has told it; from here on this one would bring the same once more.
+            link.holds[room] = .forGood
+            return
+        }
+        guard cursors[room]?.rewound(to: position) == true else { return }
+        emit(.rewind(room: room.text, to: position))
+    }
+
     private func received(_ ack: Ack) {
         guard outbox.remove(ack.id) else { return }
         sends.removeValue(forKey: ack.id)?(.success(Acknowledgement(ack)))
@@ -80,10 +93,12 @@ extension ClientEngine {
     func join(_ room: RoomName, replay: Replay, id: RequestID, _ completion: @escaping PendingRequests.Completion) {
         if cursors[room] == nil {
             cursors[room] = RoomCursor(replay: replay)
+            behind.remove(room)
         } else if case .since(let position, _) = replay {
             cursors[room]?.restart(since: position)
+            // What was left in the log comes with the replay.
+            behind.remove(room)
         }
-        behind.remove(room)
         ask(.init(id: id, message: .join(id: id, room: room, replay: replay), completion: completion))
     }
 
@@ -92,7 +107,15 @@ extension ClientEngine {
         if !room.isInbox {
             cursors[room] = nil
             behind.remove(room)
-            for link in links.values { link.holds[room] = nil }
+            for link in links.values {
+                link.holds[room] = nil
+                checkResumed(link)
+            }
+            // Asked again on another connection it would bring the room back.
+            for join in requests.removeJoins(of: room) {
+                join.completion(
+                    .failure(ChatClientError(code: .left, message: "\(room) was left before the join was answered")))
+            }
         }
         ask(.init(id: id, message: .leave(id: id, room: room), completion: completion))
     }
@@ -108,8 +131,11 @@ extension ClientEngine {
         }
         guard let cursor = cursors[room] else { return }
         if let hold = link.holds[room] {
-            // An older answer, or the node's own for the inbox, whose resumption is on its way.
-            guard let id = joined.id, hold == .untilJoined(id) else { return }
+            guard let id = joined.id, hold == .untilJoined(id) else {
+                // An older answer, or the node's own for the inbox, whose resumption is on its way.
+                if request != nil { cursors[room]?.confirmed() }
+                return
+            }
             link.holds[room] = nil
         } else if joined.id == nil, cursor.isJoined {
             return
@@ -121,10 +147,8 @@ extension ClientEngine {
 
     private func receivedLeft(_ room: RoomName, id: RequestID?) {
         answer(id, .left)
-        // A room that was joined again in the meantime is not left.
-        let isAskedFor = requests.all.contains { if case .join(_, room, _) = $0.message { true } else { false } }
-        guard !isAskedFor else { return }
-        cursors[room] = nil
+        // A room that was joined again in the meantime is not left; this may even come from an older connection.
+        guard cursors[room] == nil else { return }
         emit(.left(room: room.text, error: nil))
     }
 
@@ -133,18 +157,18 @@ extension ClientEngine {
     private func received(_ refusal: Refusal, on link: ClientLink) {
         let error = ChatClientError(refusal)
         guard let id = refusal.id else { return emit(.error(error)) }
+        // On the link that everything was moved away from: the other one's answer counts.
+        guard link === current else { return }
         let room = refusal.room.flatMap { RoomName($0) }
         if sends[id] != nil {
-            // On the link that it was moved away from: the other one's answer counts.
-            guard link === current else { return }
             refused(id, room: room, refusal, error, on: link)
         } else if let request = requests.remove(id) {
             request.completion(.failure(error))
-            if case .join(_, let room, _) = request.message { joinRefused(room, id: id, on: link) }
+            if let room = request.roomToJoin { joinRefused(room, id: id, on: link) }
         } else {
             let rooms = link.rooms(waitingFor: id).filter { room == nil || room == $0 }
             if rooms.isEmpty { return emit(.error(error)) }
-            resumptionRefused(rooms, refusal, error, on: link)
+            resumptionRefused(rooms, heldUntil: .untilJoined(id), refusal, error, on: link)
         }
     }
 
@@ -165,23 +189,36 @@ extension ClientEngine {
     private func joinRefused(_ room: RoomName, id: RequestID, on link: ClientLink) {
         guard link.holds[room] == .untilJoined(id) else { return }
         link.holds[room] = nil
-        if let cursor = cursors[room], cursor.isJoined {
+        if cursors[room]?.isJoined == true {
             // It was a replay that failed; what was held back since is still wanted.
-            resume([Resumption(room: room, since: cursor.last ?? .zero)], on: link)
+            takeUp([room], on: link)
         } else {
             cursors[room] = nil
+            awaitNextJoin(of: room, on: link)
         }
         checkResumed(link)
     }
 
+    /// The room is not joined after all; if it was asked for again since, that is its first join now.
+    private func awaitNextJoin(of room: RoomName, on link: ClientLink) {
+        for request in requests.all {
+            guard case .join(let id?, room, let replay) = request.message else { continue }
+            cursors[room] = RoomCursor(replay: replay)
+            link.holds[room] = .untilJoined(id)
+            return
+        }
+    }
+
     private func resumptionRefused(
-        _ rooms: [RoomName], _ refusal: Refusal, _ error: ChatClientError, on link: ClientLink
+        _ rooms: [RoomName], heldUntil hold: ClientLink.Hold, _ refusal: Refusal, _ error: ChatClientError,
+        on link: ClientLink
     ) {
-        if refusal.isPassing { return resumeLater(rooms, on: link, after: refusal.delay) }
+        if refusal.isPassing { return resumeLater(rooms, heldUntil: hold, on: link, after: refusal.delay) }
         for room in rooms {
             link.holds[room] = nil
             if !room.isInbox { cursors[room] = nil }
             emit(.left(room: room.text, error: error))
+            awaitNextJoin(of: room, on: link)
         }
         checkResumed(link)
     }

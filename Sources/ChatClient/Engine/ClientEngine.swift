@@ -149,41 +149,48 @@ final class ClientEngine {
         emit(.connected(.init(user: welcome.user.text, node: welcome.node, session: welcome.session)))
         for waiter in connectWaiters { waiter(.success(())) }
         connectWaiters = []
-        requests.linkLost()
+        for request in requests.all {
+            guard case .leave = request.message else { continue }
+            // The new session is not in the room.
+            _ = requests.remove(request.id)
+            request.completion(.success(.left))
+        }
+        askAgain(on: link)
+        checkResumed(link)
+    }
 
+    /// Everything that another link was to answer or to bring is asked of this one.
+    private func askAgain(on link: ClientLink) {
+        requests.linkLost()
+        // A room that was never joined is joined by its own request, which follows.
         let waiting = Set(requests.all.compactMap(\.roomToJoin))
+        takeUp(cursors.filter { $0.value.isJoined || !waiting.contains($0.key) }.map(\.key), on: link)
+        behind = []
+        for request in requests.all { dispatch(request, on: link) }
+        isSendingPaused = false
+        sendOutbox()
+    }
+
+    /// Asks for rooms again, each from where it stands.
+    func takeUp(_ rooms: some Sequence<RoomName>, on link: ClientLink) {
         var resumptions: [Resumption] = []
         var joins: [(RoomName, Replay)] = []
-        for (room, cursor) in cursors {
-            switch cursor.comeBack {
+        for room in rooms {
+            switch cursors[room]?.comeBack {
             case .resume(let position): resumptions.append(Resumption(room: room, since: position))
-            // Its own request, which follows, joins it.
-            case .join where waiting.contains(room): break
             case .join(let replay): joins.append((room, replay))
+            case nil: break
             }
         }
         resume(resumptions, on: link)
         for (room, replay) in joins {
-            guard let id = nextID() else { continue }
+            guard let id = nextID() else { return }
             link.holds[room] = .untilJoined(id)
             link.connection.send(.join(id: id, room: room, replay: replay))
         }
-        behind.subtract(resumptions.map(\.room))
-        for request in requests.all {
-            if case .leave = request.message {
-                // The new session is not in the room.
-                _ = requests.remove(request.id)
-                request.completion(.success(.left))
-            } else {
-                dispatch(request, on: link)
-            }
-        }
-        isSendingPaused = false
-        sendOutbox()
-        checkResumed(link)
     }
 
-    func resume(_ rooms: [Resumption], on link: ClientLink) {
+    private func resume(_ rooms: [Resumption], on link: ClientLink) {
         let limit = link.welcome?.maxMessageBytes ?? 16384
         for batch in ResumeBatches.split(rooms, maximumBytes: limit) {
             guard let id = nextID() else { return }
@@ -198,22 +205,13 @@ final class ClientEngine {
     }
 
     /// Resumes rooms again, that a node could not take up at once.
-    func resumeLater(_ rooms: [RoomName], on link: ClientLink, after delay: TimeAmount) {
+    func resumeLater(
+        _ rooms: [RoomName], heldUntil hold: ClientLink.Hold, on link: ClientLink, after delay: TimeAmount
+    ) {
         let number = link.number
         schedule(in: delay) { engine in
             guard let link = engine.links[number] else { return }
-            var resumptions: [Resumption] = []
-            for room in rooms {
-                guard let cursor = engine.cursors[room], link.holds[room] != nil else { continue }
-                switch cursor.comeBack {
-                case .resume(let position): resumptions.append(Resumption(room: room, since: position))
-                case .join(let replay):
-                    guard let id = engine.nextID() else { continue }
-                    link.holds[room] = .untilJoined(id)
-                    link.connection.send(.join(id: id, room: room, replay: replay))
-                }
-            }
-            engine.resume(resumptions, on: link)
+            engine.takeUp(rooms.filter { link.holds[$0] == hold }, on: link)
         }
     }
 
@@ -231,8 +229,10 @@ final class ClientEngine {
         if case .join(let id?, let room, let replay) = request.message {
             var replays = false
             if case .since = replay { replays = true }
-            // A room that is live here goes on without a break, unless it is to be replayed.
-            if replays || cursors[room]?.isJoined != true { link.holds[room] = .untilJoined(id) }
+            // Only with `since` does a node replay a room again. Without it a room that is live here goes on without a
+            // break, and one that waits for an earlier answer goes on with that: its replay comes only once.
+            let isFirst = cursors[room]?.isJoined == false && link.holds[room] == nil
+            if replays || isFirst { link.holds[room] = .untilJoined(id) }
             // What another link brings does not begin where the replay will.
             for other in links.values where replays && other !== link { other.holds[room] = .forGood }
         }
@@ -383,18 +383,9 @@ final class ClientEngine {
 
     private func catchUp() {
         guard let link = current else { return }
-        let rooms = behind.compactMap { room -> Resumption? in
-            // The first message of a replay was refused already: nothing was delivered, all of it is still to come.
-            cursors[room].map { Resumption(room: room, since: $0.last ?? .zero) }
-        }
+        let rooms = behind
         behind = []
-        resume(rooms, on: link)
-    }
-}
-
-extension PendingRequests.Request {
-    fileprivate var roomToJoin: RoomName? {
-        if case .join(_, let room, _) = message { room } else { nil }
+        takeUp(rooms, on: link)
     }
 }
 
@@ -439,11 +430,8 @@ extension ClientEngine: ClientConnectionDelegate {
         let wasCurrent = link === current
         links[link.number] = nil
         run(machine.ended(link.number, ending, at: .now(), using: &random), ending: ending)
-        if wasCurrent, let link = current {
-            // The link that was to take over is gone, and the old one still serves.
-            for request in requests.all { dispatch(request, on: link) }
-            sendOutbox()
-        }
+        // The link that was to take over is gone, and the old one still serves.
+        if wasCurrent, let link = current { askAgain(on: link) }
         finishClosing()
         settle()
     }

@@ -19,6 +19,11 @@ struct PendingRequests {
         var message: ClientMessage
         var sentAt: NIODeadline?
         var completion: Completion
+
+        /// Nil when it is no join.
+        var roomToJoin: RoomName? {
+            if case .join(_, let room, _) = message { room } else { nil }
+        }
     }
 
     private var requests: [Request] = []
@@ -44,6 +49,12 @@ struct PendingRequests {
     mutating func remove(_ id: RequestID) -> Request? {
         guard let index = requests.firstIndex(where: { $0.id == id }) else { return nil }
         return requests.remove(at: index)
+    }
+
+    /// All joins of a room.
+    mutating func removeJoins(of room: RoomName) -> [Request] {
+        defer { requests.removeAll { $0.roomToJoin == room } }
+        return requests.filter { $0.roomToJoin == room }
     }
 
     mutating func removeAll() -> [Request] {

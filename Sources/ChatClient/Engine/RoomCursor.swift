@@ -8,8 +8,6 @@ struct RoomCursor: Equatable {
     private(set) var isJoined = false
     /// Everything up to here was delivered or is not wanted; nil while any message is new.
     private(set) var last: Position?
-    /// The latest `rewind` that took effect.
-    private var rewoundTo: Position?
 
     init(replay: Replay) {
         self.replay = replay
@@ -43,6 +41,11 @@ struct RoomCursor: Equatable {
         }
     }
 
+    /// The node has the session in the room, though another replay than this answer's is still to come.
+    mutating func confirmed() {
+        isJoined = true
+    }
+
     /// The user asks for everything after a position, in a room already joined or not.
     mutating func restart(since position: Position) {
         last = position
@@ -55,10 +58,19 @@ struct RoomCursor: Equatable {
         return true
     }
 
-    /// `rewind` came; false when it is the other connection's copy of one that took effect already.
+    /// A message could not be taken and is left in the log, so all before it came or is not wanted: taking up the room
+    /// again must not bring more than was asked for.
+    mutating func refused(_ position: Position) {
+        guard position.seq > 0 else { return }
+        let before = Position(epoch: position.epoch, seq: position.seq - 1)
+        // The beginning of an epoch is no place in the log: where there is a message to go on from, that is better.
+        guard last.map({ before.seq > 0 && $0 < before }) ?? true else { return }
+        last = before
+    }
+
+    /// `rewind` came; false when nothing was delivered that it takes back.
     mutating func rewound(to position: Position) -> Bool {
-        guard rewoundTo != position else { return false }
-        rewoundTo = position
+        guard last.map({ position < $0 }) ?? true else { return false }
         last = position
         return true
     }

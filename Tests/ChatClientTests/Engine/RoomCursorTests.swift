@@ -56,16 +56,42 @@ struct RoomCursorTests {
         #expect(cursor.accept(at(90)) == true)
     }
 
-    @Test("A rewind takes effect once, though both connections tell it")
+    @Test("A rewind takes back what was delivered; a second one to the same position does so again")
     func rewind() {
         var cursor = RoomCursor(replay: .none)
         cursor.joined(at: at(100), recovered: nil)
-        let first = cursor.rewound(to: at(90))
-        #expect(first)
+        #expect(cursor.rewound(to: at(90)) == true)
+        #expect(cursor.rewound(to: at(90)) == false)
         #expect(cursor.accept(at(1, epoch: 2)) == true)
-        let second = cursor.rewound(to: at(90))
-        #expect(!second)
-        #expect(cursor.accept(at(1, epoch: 2)) == false)
+        #expect(cursor.rewound(to: at(90)) == true)
+        #expect(cursor.accept(at(1, epoch: 3)) == true)
+    }
+
+    @Test("A rewind to what is still to come takes nothing back, and skips nothing")
+    func rewindForward() {
+        var cursor = RoomCursor(replay: .none)
+        cursor.joined(at: at(10), recovered: nil)
+        #expect(cursor.rewound(to: at(20)) == false)
+        #expect(cursor.accept(at(11)) == true)
+    }
+
+    @Test("A message that could not be taken is the next one, and what stands before it is not asked for")
+    func refusedFirst() {
+        var history = RoomCursor(replay: .latest(20))
+        history.joined(at: at(100), recovered: nil)
+        history.refused(at(81))
+        #expect(history.comeBack == .resume(since: at(80)))
+        #expect(history.accept(at(81)) == true)
+
+        var limited = RoomCursor(replay: .since(at(5), limit: 20))
+        limited.joined(at: at(100), recovered: false)
+        limited.refused(at(81))
+        #expect(limited.comeBack == .resume(since: at(80)))
+        // A new epoch's first message has none before it.
+        limited.refused(at(1, epoch: 2))
+        #expect(limited.comeBack == .resume(since: at(80)))
+        limited.refused(at(3))
+        #expect(limited.comeBack == .resume(since: at(80)))
     }
 
     @Test("Resume frames are as few as the node's limit allows")
