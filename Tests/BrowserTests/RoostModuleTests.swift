@@ -388,6 +388,153 @@ struct RoostModuleTests {
             """)
     }
 
+    @Test("A message to a room whose resumption is refused for now waits for it, in order, and holds up no other room")
+    func heldMessages() async throws {
+        try await tell(
+            """
+            const chat = await client();
+            chat.join("a");
+            chat.join("b");
+            socket().open().welcome().joined("a", "5-1").joined("b", "6-1");
+            const one = chat.send("a", "1", { id: "1" });
+            const two = chat.send("a", "2", { id: "2" });
+            socket().drop();
+            await clock.pass(50);
+            const s = socket().open().welcome();
+            const { id } = s.of("resume")[0];
+            const notJoined = (id) => s.say({ type: "error", id, room: "a", code: "not_joined", message: "no" });
+            notJoined("1");
+            s.say({ type: "error", id, room: "a", code: "unavailable", message: "away", retry_after: 300 });
+            notJoined("2");
+            s.say({ type: "joined", id, room: "b", position: "6-1", recovered: true, members: ["alice"], count: 1 });
+            const three = chat.send("a", "3", { id: "3" });
+            const other = chat.send("b", "4", { id: "4" });
+            chat.typing("a");
+            expect(s.of("message").map(({ id }) => id), ["1", "2", "4"], "the other room goes on");
+            expect(s.of("typing"), [], "useless");
+            s.say({ type: "ack", id: "4", room: "b", position: "6-2", time: 1 });
+            expect([await fate(one), await fate(two), await fate(three)], ["pending", "pending", "pending"], "they wait");
+            await clock.pass(300);
+            expect([s.of("join")[0].since, s.of("message").length], ["5-1", 3], "asked again, still waiting");
+            s.joined("a", "5-1", { recovered: true });
+            expect(s.of("message").slice(3).map(({ id, retry }) => [id, retry]), [["1", true], ["2", true], ["3", null]], "in order");
+            for (const id of ["1", "2", "3"]) s.say({ type: "ack", id, room: "a", position: `5-${+id + 1}`, time: 1 });
+            expect([(await one).position, (await three).position, (await other).position], ["5-2", "5-4", "6-2"], "stored");
+            expect(chat.unacknowledged, 0, "nothing left");
+            """)
+    }
+
+    @Test("What waits for a room that is refused for good, or left, is refused for good too")
+    func heldForNothing() async throws {
+        try await tell(
+            """
+            const chat = await client();
+            for (const room of ["a", "b"]) chat.join(room).catch(() => {});
+            const toA = chat.send("a", "1", { id: "1" });
+            const toB = chat.send("b", "2", { id: "2" });
+            const s = socket().open().welcome();
+            const refuse = (id, room, code) => s.say({ type: "error", id, room, code, message: "no", retry_after: 300 });
+            for (const { id, room } of s.of("join")) refuse(id, room, "unavailable");
+            refuse("1", "a", "not_joined");
+            refuse("2", "b", "not_joined");
+            expect([await fate(toA), await fate(toB), s.of("message").length], ["pending", "pending", 2], "they wait");
+            await clock.pass(300);
+            refuse(s.of("join").findLast(({ room }) => room === "a").id, "a", "forbidden");
+            chat.leave("b").catch(() => {});
+            expect(s.of("message").slice(2).map(({ id }) => id), ["1", "2"], "said once more");
+            refuse("1", "a", "not_joined");
+            refuse("2", "b", "not_joined");
+            expect([await fate(toA), await fate(toB)], ["not_joined", "not_joined"], "for good");
+            await clock.pass(1_000);
+            expect(s.of("join").length, 4, "neither is asked for any more");
+            """)
+    }
+
+    @Test("Joining a room one is in is answered too, if after a refusal for now, and never costs the room")
+    func joinsAgain() async throws {
+        try await tell(
+            """
+            const chat = await client();
+            chat.join("a");
+            const s = socket().open().welcome().joined("a", "5-1");
+            const refuse = (code) => s.say({ type: "error", id: s.of("join").at(-1).id, room: "a", code, message: "no", retry_after: 300 });
+            const again = chat.join("a", { history: 9 });
+            const too = chat.join("a");
+            expect(s.of("join").slice(1).map(Object.keys), [["type", "id", "room"]], "without a replay, once for both");
+            refuse("unavailable");
+            s.say(message("5-2"));
+            chat.send("a", "x", { id: "m" }).catch(() => {});
+            expect([await fate(again), positions(), s.of("message").length], ["pending", ["5-2"], 1], "still in it");
+            await clock.pass(300);
+            expect(s.of("join").slice(2).map(Object.keys), [["type", "id", "room"]], "asked again");
+            s.joined("a", "5-2");
+            expect([(await again).position, (await too).position], ["5-2", "5-2"], "answered");
+            const last = chat.join("a");
+            refuse("forbidden");
+            s.say(message("5-3"));
+            expect([await fate(last), positions()], ["forbidden", ["5-2", "5-3"]], "refused, and still in it");
+            expect(heard.filter(([type]) => type === "removed"), [], "not removed");
+            const lost = chat.join("a");
+            s.drop();
+            await clock.pass(50);
+            socket().open().welcome().joined("a", "5-3", { recovered: true });
+            expect((await lost).recovered, true, "answered by the next connection");
+            """)
+    }
+
+    @Test("A bound on what is replayed goes with the position, until something of it is here")
+    func limitedReplay() async throws {
+        try await tell(
+            """
+            const chat = await client();
+            chat.join("a", { since: "5-1", limit: 10 });
+            chat.join("b", { since: "6-1" });
+            const asked = () => [socket().of("resume").map(({ rooms }) => rooms),
+              socket().of("join").map(({ room, since, limit }) => [room, since, limit])];
+            const again = async () => { socket().drop(); await clock.pass(5_000); socket().open().welcome(); };
+            const bounded = [[{ b: "6-1" }], [["a", "5-1", 10]]];
+            socket().open();
+            expect(asked(), bounded, "before the socket was open");
+            await again();
+            expect(asked(), bounded, "cut off before the answer");
+            socket().joined("a", "5-90", { recovered: false });
+            await again();
+            expect(asked(), bounded, "cut off before the first message");
+            socket().joined("a", "5-90", { recovered: false }).say(message("5-81"));
+            await again();
+            expect(asked(), [[{ a: "5-81", b: "6-1" }], []], "the rest");
+            chat.join("c", { since: "7-1", limit: 10 });
+            socket().joined("c", "7-1", { recovered: true });
+            await again();
+            expect(asked(), [[{ a: "5-81", b: "6-1", c: "7-1" }], []], "nothing was missed");
+            """)
+    }
+
+    @Test("The old connection serves a room that is refused for now on the new one, until it is resumed there")
+    func movesLate() async throws {
+        try await tell(
+            """
+            const chat = await client();
+            chat.join("a");
+            chat.join("b");
+            const old = socket().open().welcome().joined("a", "5-1");
+            const late = old.of("join")[1].id;
+            old.say({ type: "reconnect", after: 0, deadline: 5000, reason: "restart" });
+            await clock.pass(0);
+            const next = socket().open().welcome();
+            next.say({ type: "error", id: next.of("resume")[0].id, room: "a", code: "unavailable", message: "away", retry_after: 300 });
+            next.joined("b", "6-1");
+            old.say({ type: "joined", id: late, room: "b", position: "6-1", members: ["alice"], count: 1 });
+            next.say(message("6-2", { room: "b" }));
+            old.say(message("5-2"));
+            expect([old.closedWith, positions()], [null, ["6-2", "5-2"]], "both serve");
+            await clock.pass(300);
+            expect([next.of("join").at(-1).since, old.closedWith], ["5-2", null], "asked again, not answered");
+            next.joined("a", "5-3", { recovered: true }).say(message("5-3"));
+            expect([old.closedWith, positions()], [1000, ["6-2", "5-2", "5-3"]], "moved");
+            """)
+    }
+
     @Test("Who has left a room hears nothing more of it and is not brought back")
     func leaves() async throws {
         try await tell(

@@ -77,10 +77,7 @@ class App {
     chat.on("removed", ({ room, error }) => {
       this.#note(room, `You are no longer in this room: ${error.message}`);
     });
-    chat.on("error", (error) => this.shell.toast(
-      error.code === "rate_limited"
-        ? `That was too fast for the server. It goes on in ${Math.ceil((error.retryAfter ?? 1000) / 1000)} s.`
-        : error.message));
+    chat.on("error", (error) => this.shell.toast(explain(error)));
   }
 
   /** The conversations that a room's events are about: all direct ones live in the own inbox. @param {string} room */
@@ -147,11 +144,15 @@ class App {
   }
 
   async #loadMembers(conversation) {
-    const page = await this.chat.members(conversation.key, { limit: 1000 }).catch(() => null);
-    if (!page) return;
-    conversation.people = new Set(page.members);
-    conversation.count = page.count;
-    this.#draw();
+    try {
+      const page = await this.chat.members(conversation.key, { limit: 1000 });
+      conversation.people = new Set(page.members);
+      conversation.count = page.count;
+      this.#draw();
+    } catch (error) {
+      const isShown = () => this.#conversations.get(conversation.key) === conversation;
+      if (error.isTemporary) setTimeout(() => isShown() && this.#loadMembers(conversation), patience(error));
+    }
   }
 
   #presence({ room, user, count }, what) {
@@ -176,8 +177,11 @@ class App {
   // History
 
   async #loadInbox() {
-    this.#inbox.isLoaded = true;
-    if (!(await this.#loadInboxPage())) this.#inbox.isLoaded = false;
+    const inbox = this.#inbox;
+    inbox.isLoaded = true;
+    const error = await this.#loadInboxPage();
+    if (error?.isTemporary) setTimeout(() => this.#loadInbox(), patience(error));
+    else if (error) inbox.isLoaded = false; // the next joining of the inbox brings another attempt
     const isFirstVisit = this.memory.keys === null;
     for (const conversation of this.#conversations.values()) {
       if (conversation.isDirect && (isFirstVisit || conversation.unread(this.me) > 0)) conversation.isOpen = true;
@@ -185,10 +189,10 @@ class App {
     this.#draw();
   }
 
-  /** One more page of the inbox, which brings older messages to any direct conversation. */
+  /** One more page of the inbox, which brings older messages to any direct conversation. @returns why there is none */
   async #loadInboxPage() {
     const inbox = this.#inbox;
-    if (inbox.isLoading || !inbox.hasMore) return false;
+    if (inbox.isLoading || !inbox.hasMore) return null;
     inbox.isLoading = true;
     try {
       const page = await this.chat.history(`@${this.me}`, { before: inbox.oldest ?? undefined, limit: INBOX_PAGE });
@@ -198,10 +202,10 @@ class App {
         this.#direct(`@${message.user === this.me ? (message.to ?? message.user) : message.user}`).add(message, this.me);
       }
       for (const conversation of this.#of("@")) conversation.hasMore = inbox.hasMore;
-      return true;
+      return null;
     } catch (error) {
-      this.shell.toast(`Older messages could not be loaded: ${error.message}`);
-      return false;
+      this.shell.toast(`Older messages could not be loaded: ${explain(error)}`);
+      return error;
     } finally {
       inbox.isLoading = false;
     }
@@ -218,8 +222,11 @@ class App {
 
   async #loadOlderDirect(conversation) {
     const before = conversation.messages.length;
-    while (conversation.hasMore && conversation.messages.length < before + 10 && (await this.#loadInboxPage()));
-    this.#loadedSoon(conversation);
+    let error = null;
+    while (conversation.hasMore && conversation.messages.length < before + 10 && !this.#inbox.isLoading && !error) {
+      error = await this.#loadInboxPage();
+    }
+    this.#loadedSoon(conversation, error);
   }
 
   async #loadOlderRoom(conversation) {
@@ -230,17 +237,17 @@ class App {
       conversation.hasMore = page.more && page.messages.length > 0;
       conversation.isLoading = false;
     } catch (error) {
-      this.shell.toast(`Older messages could not be loaded: ${error.message}`);
-      this.#loadedSoon(conversation);
+      this.shell.toast(`Older messages could not be loaded: ${explain(error)}`);
+      this.#loadedSoon(conversation, error);
     }
   }
 
   /** Old messages are wanted again in a while: what comes by itself comes first, and what failed is not hurried. */
-  #loadedSoon(conversation) {
+  #loadedSoon(conversation, error = null) {
     setTimeout(() => {
       conversation.isLoading = false;
       this.#draw();
-    }, 1_000);
+    }, patience(error));
   }
 
   // Rooms
@@ -488,6 +495,19 @@ class App {
     const shown = this.#shown;
     return [...shown.filter(({ isDirect }) => !isDirect), ...shown.filter(({ isDirect }) => isDirect)];
   }
+}
+
+/** Why something was refused, for a person. @param {import("./roost.js").RoostError} error */
+function explain(error) {
+  const soon = `It goes on in ${Math.ceil(patience(error) / 1000)} s.`;
+  if (error.code === "rate_limited") return `That was too fast for the server. ${soon}`;
+  if (error.code === "unavailable") return `The server cannot reach its messages just now. ${soon}`;
+  return error.message;
+}
+
+/** After how many milliseconds to try again. @param {import("./roost.js").RoostError | null} error */
+function patience(error) {
+  return Math.max(error?.retryAfter ?? 0, 1_000);
 }
 
 /** The conversation that the page's address names, as text of any kind. */

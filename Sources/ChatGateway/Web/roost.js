@@ -81,6 +81,20 @@
  * @property {(timer: any) => void} clearTimeout
  */
 /** @typedef {{ type: string, id?: string, room?: string, [field: string]: any }} Frame */
+/**
+ * @typedef {object} Claim A room that was asked for on a connection and is not there yet.
+ * @property {string | null} id What the answer will bear; null while it was refused for now and is to be asked again.
+ * @property {boolean} isHolding Messages to the room wait: here they would be refused until it is joined.
+ */
+/**
+ * @typedef {object} Entry
+ * @property {Frame} frame
+ * @property {number} bytes
+ * @property {boolean} wasSent
+ * @property {Connection | null} on The connection that carries it and has not refused it.
+ * @property {(ack: Ack) => void} resolve
+ * @property {(error: RoostError) => void} reject
+ */
 
 const START = "0-0";
 const ANSWER_WITHIN = 10_000; // pong, and welcome
@@ -134,7 +148,7 @@ export function newID() {
 
 /** One WebSocket: frames in and out, and a watch over its life, because browsers do not show pings to pages. */
 class Connection {
-  /** Rooms asked for on this connection and not answered yet, with the `id` that the answer will bear. @type {Map<string, string>} */
+  /** The rooms that are still to be joined here. @type {Map<string, Claim>} */
   claims = new Map();
   openedAt = 0;
   #ended = false;
@@ -247,31 +261,41 @@ class Room {
   constructor(name, { history, since, limit } = {}) {
     this.name = name;
     this.history = name.startsWith("@") ? undefined : history; // an inbox replays only what follows a position
-    this.limit = limit;
+    this.limit = since === undefined ? undefined : limit; // holds until something of what was missed is here
     this.position = since ?? null;
   }
 
-  /** @param {string} id @returns {Frame} */
-  join(id) {
+  /** Whether a `resume` frame can ask for it: a position is all that such a frame carries. */
+  get isResumable() {
+    return this.position !== null && this.limit === undefined;
+  }
+
+  /**
+   * Asks for the room with what is missing, or, where it is joined already, for the answer alone.
+   * @param {string} id @param {Connection} on @returns {Frame}
+   */
+  join(id, on) {
     const { name: room, position: since, limit, history } = this;
+    if (this.source === on) return { type: "join", id, room };
     return since === null ? { type: "join", id, room, history } : { type: "join", id, room, since, limit };
   }
 
   /** Notes the answer that the claim on `source` has been waiting for. @param {Connection} source @param {Frame} frame */
   joined(source, frame) {
     this.source = source;
-    this.limit = undefined;
     if (this.position === null) {
       if (!this.history || frame.position === START) this.position = frame.position;
     } else if (frame.recovered === false && comparePositions(frame.position, this.position) < 0) {
       this.position = START; // another log than the one that the position was of
     }
+    if (this.position !== null && comparePositions(frame.position, this.position) <= 0) this.limit = undefined;
   }
 
   /** Whether the message is the first of its position. @param {Message} message */
   isNew(message) {
     if (this.position !== null && comparePositions(message.position, this.position) <= 0) return false;
     this.position = message.position;
+    this.limit = undefined;
     return true;
   }
 
@@ -283,7 +307,7 @@ class Room {
 
 /** Messages without an ack, in the order in which they were given. */
 class Outbox {
-  /** @type {Map<string, { frame: Frame, bytes: number, wasSent: boolean, on: Connection | null, resolve: Function, reject: Function }>} */
+  /** @type {Map<string, Entry>} */
   #entries = new Map();
   #bytes = 0;
   /** One at a time after a refusal, until all is said: what waits must not be overtaken. */
@@ -299,10 +323,16 @@ class Outbox {
     return this.#entries.has(id);
   }
 
+  /** @param {string | undefined} id */
+  get(id) {
+    return this.#entries.get(id);
+  }
+
   get size() {
     return this.#entries.size;
   }
 
+  /** @param {Entry} entry */
   add(entry) {
     if (this.#entries.size >= this.limits.messages || this.#bytes + entry.bytes > this.limits.bytes) return false;
     this.#entries.set(entry.frame.id, entry);
@@ -321,10 +351,8 @@ class Outbox {
     return entry;
   }
 
-  /** A message was refused for now: sends it again, and what follows it after it. */
-  hold(id, milliseconds, connection) {
-    const entry = this.#entries.get(id);
-    if (!entry || entry.on !== connection()) return;
+  /** A message was refused for now: sends it again, and what follows it after it. @param {Entry} entry */
+  hold(entry, milliseconds, connection) {
     entry.on = null;
     this.#isCareful = true;
     this.#pause ??= this.clock.setTimeout(() => {
@@ -333,10 +361,11 @@ class Outbox {
     }, milliseconds);
   }
 
-  /** Sends what this connection has not carried yet. @param {Connection | null} connection */
+  /** Sends what this connection has not carried yet, but to rooms that are not ready there. @param {Connection | null} connection */
   send(connection) {
     if (!connection || this.#pause !== null) return;
     for (const entry of this.#entries.values()) {
+      if (connection.claims.get(entry.frame.room)?.isHolding) continue;
       if (entry.on !== connection) {
         connection.send(entry.wasSent ? { ...entry.frame, retry: true } : entry.frame);
         entry.on = connection;
@@ -446,17 +475,16 @@ export class Roost {
    * @param {string} room
    * @param {{ history?: number, since?: Position, limit?: number }} [wish] the latest so many messages first, or all
    *   after a position (at most `limit`). In a room that this client is in already it has no effect.
+   *   What the node refuses for now (`unavailable`, `rate_limited`) is asked again until it is answered for good.
    * @returns {Promise<Joined>}
    */
   join(room, wish) {
     if (this.#state.state === "closed") return Promise.reject(closed());
     return new Promise((resolve, reject) => {
       let entry = this.#rooms.get(room);
-      const isIn = entry !== undefined && entry.source === this.#main;
       if (!entry) this.#rooms.set(room, (entry = new Room(room, wish)));
       entry.waiters.push({ resolve, reject });
-      if (isIn) this.#main?.send({ type: "join", id: this.#nextID(), room });
-      else if (this.#main && !this.#main.claims.has(room)) this.#claim(this.#main, entry);
+      if (this.#main && !this.#main.claims.has(room)) this.#claim(this.#main, entry);
     });
   }
 
@@ -470,6 +498,7 @@ export class Roost {
     const main = this.#main;
     if (!main) return;
     main.claims.delete(room);
+    this.#outbox.send(main); // what waited for the room is refused now, once and for all
     this.#retireFormer();
     await this.#request({ type: "leave", room }, true).catch((error) => {
       if (error.code !== "not_joined") throw error;
@@ -505,12 +534,12 @@ export class Roost {
 
   /** Tells that the user is typing, or has stopped. Repeat it every few seconds; others forget it after 6. */
   typing(room, active = true) {
-    this.#main?.send({ type: "typing", room, active });
+    this.#sendNow({ type: "typing", room, active });
   }
 
   /** Sends what is never stored, now or not at all. @param {string} room @param {unknown} data */
   signal(room, data) {
-    this.#main?.send({ type: "signal", room, data });
+    this.#sendNow({ type: "signal", room, data });
   }
 
   /**
@@ -615,8 +644,8 @@ export class Roost {
     this.#former = this.#main;
     this.#main = connection;
     const known = [...this.#rooms.values()];
-    this.#resume(connection, known.filter((room) => room.position !== null));
-    for (const room of known) if (room.position === null) this.#claim(connection, room);
+    this.#resume(connection, known.filter((room) => room.isResumable));
+    for (const room of known) if (!room.isResumable) this.#claim(connection, room);
     this.#outbox.send(connection);
     for (const { frame, isOver } of this.#requests.values()) if (!isOver) connection.send(frame);
     this.#retireFormer();
@@ -639,17 +668,19 @@ export class Roost {
       }
       positions[name] = position;
       bytes += more;
-      connection.claims.set(name, id);
+      connection.claims.set(name, { id, isHolding: false });
     }
     flush();
   }
 
-  #claim(connection, room) {
-    const id = this.#nextID();
-    connection.claims.set(room.name, id);
-    connection.send(room.join(id));
+  /** @param {Connection} connection @param {Room} room @param {Claim} [claim] one that was refused for now */
+  #claim(connection, room, claim = { id: null, isHolding: false }) {
+    claim.id = this.#nextID();
+    connection.claims.set(room.name, claim);
+    connection.send(room.join(claim.id, connection));
   }
 
+  /** The former connection serves the rooms that are not on the new one yet, also those refused there for now. */
   #retireFormer() {
     if (this.#former && this.#main?.claims.size === 0) {
       this.#former.close();
@@ -762,47 +793,70 @@ export class Roost {
 
   #joined(connection, frame) {
     const claim = connection.claims.get(frame.room);
-    if (claim !== undefined && claim !== frame.id) return; // an inbox opens by itself before it is resumed
+    if (claim && claim.id !== frame.id) return; // an inbox opens by itself before it is resumed
     let room = this.#rooms.get(frame.room);
     if (!room && frame.id === undefined) this.#rooms.set(frame.room, (room = new Room(frame.room)));
-    if (!room) return;
+    if (!room || (connection !== this.#main && this.#main && room.source === this.#main)) return;
     const isResumed = room.source !== null;
     if (room.source !== connection) room.joined(connection, frame);
     connection.claims.delete(frame.room);
     const joined = { ...frame, resumed: isResumed };
     this.#emit("joined", joined);
     for (const { resolve } of room.waiters.splice(0)) resolve(joined);
+    this.#outbox.send(this.#main);
     this.#retireFormer();
   }
 
+  /** @param {Connection} connection @param {Frame} frame */
   #refused(connection, frame) {
     const error = RoostError.from(frame);
     const delay = frame.retry_after ?? 1_000;
-    if (this.#outbox.has(frame.id)) {
-      if (!error.isTemporary) {
-        this.#outbox.take(frame.id).reject(error);
-        return this.#outbox.send(this.#main);
-      }
-      if (connection === this.#main) this.#outbox.hold(frame.id, delay, () => this.#main);
-      return this.#emit("error", error);
-    }
+    const entry = this.#outbox.get(frame.id);
+    if (entry) return this.#refusedMessage(connection, entry, error, delay);
     const request = this.#settle(frame.id);
     if (request) return request.reject(error);
-    const refused = [...connection.claims].filter(([room, id]) => id === frame.id && (frame.room ?? room) === room);
-    for (const [name] of refused) {
-      connection.claims.delete(name);
-      const room = this.#rooms.get(name);
-      if (room && error.isTemporary) this.#claimLater(connection, room, delay);
-      else if (room) this.#remove(room, error);
-    }
+    const refused = [...connection.claims].filter(([room, { id }]) => id === frame.id && (frame.room ?? room) === room);
+    if (refused.length > 0 && connection !== this.#main) return; // the new connection has its own answer
+    for (const [name, claim] of refused) this.#refusedRoom(connection, this.#rooms.get(name), claim, error, delay);
     if (refused.length === 0 || error.isTemporary) this.#emit("error", error);
+    this.#outbox.send(this.#main);
     this.#retireFormer();
   }
 
-  #claimLater(connection, room, delay) {
+  /** @param {Connection} connection @param {Entry} entry @param {RoostError} error @param {number} delay */
+  #refusedMessage(connection, entry, error, delay) {
+    if (connection !== this.#main || entry.on !== connection) return; // the new connection carries it, and answers too
+    const { id, room } = entry.frame;
+    const claim = connection.claims.get(room);
+    if (error.isTemporary) {
+      this.#outbox.hold(entry, delay, () => this.#main);
+      return this.#emit("error", error);
+    }
+    if (error.code === "not_joined" && claim && this.#rooms.get(room).source !== connection) {
+      claim.isHolding = true;
+      entry.on = null;
+    } else {
+      this.#outbox.take(id).reject(error);
+    }
+    this.#outbox.send(connection);
+  }
+
+  /** @param {Connection} connection @param {Room} room @param {Claim} claim @param {RoostError} error @param {number} delay */
+  #refusedRoom(connection, room, claim, error, delay) {
+    const isIn = room.source === connection;
+    if (error.isTemporary) {
+      claim.id = null;
+      claim.isHolding = !isIn;
+      return this.#claimLater(connection, room, claim, delay);
+    }
+    connection.claims.delete(room.name);
+    if (!isIn) this.#remove(room, error);
+    else for (const { reject } of room.waiters.splice(0)) reject(error);
+  }
+
+  #claimLater(connection, room, claim, delay) {
     this.#clock.setTimeout(() => {
-      const isWanted = this.#rooms.get(room.name) === room && this.#main === connection;
-      if (isWanted && !connection.claims.has(room.name)) this.#claim(connection, room);
+      if (this.#main === connection && connection.claims.get(room.name) === claim) this.#claim(connection, room, claim);
     }, delay);
   }
 
@@ -823,6 +877,11 @@ export class Roost {
   }
 
   // Small parts
+
+  /** Sends what is of no use later. @param {Frame} frame */
+  #sendNow(frame) {
+    if (!this.#main?.claims.get(frame.room)?.isHolding) this.#main?.send(frame);
+  }
 
   #nextID() {
     return `r${++this.#lastRequest}`;

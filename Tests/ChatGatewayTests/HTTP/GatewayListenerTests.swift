@@ -189,7 +189,7 @@ struct GatewayListenerTests {
     @Test(
         "a client that says nothing, or only half, is dropped in time", arguments: ["", "GET /ws HTTP/1.1\r\nHost: lo"])
     func handshakeTimeout(_ beginning: String) async throws {
-        try await withListener({ $0.limits.handshakeTimeout = .milliseconds(80) }) { address in
+        try await withListener({ $0.limits.handshakeTimeout = .milliseconds(700) }) { address in
             try await RawClient.connect(to: address) { client in
                 if !beginning.isEmpty { try await client.send(beginning) }
                 #expect(try await client.end() == 0)
