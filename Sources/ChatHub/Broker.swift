@@ -54,11 +54,13 @@ package enum BrokerStatus: Sendable, Equatable {
 /// What a session's loop asks of the store. Confined to the loop that it was made for.
 package protocol BrokerCommands: AnyObject {
     /// Appends one message to a room's log and publishes it. All appends of one room in one turn of the loop travel
-    /// together, in order. `completion` runs on this loop, exactly once, within the command deadline.
+    /// together, in order. `completion` runs on this loop, exactly once, within twice the command timeout.
     ///
-    /// - Parameter knownEpoch: the greatest epoch that the caller has seen in the room (0: none); a new epoch will be greater.
+    /// - Parameter known: the last position that the caller has seen in the room (`.zero`: none). A log that ends before
+    ///   it went back or was lost, and goes on in a new epoch, greater than its own and the known one: otherwise positions
+    ///   would be given out a second time, and whoever has passed them would not hear what they now stand for.
     func append(
-        _ draft: Draft, to room: RoomName, knownEpoch: UInt64,
+        _ draft: Draft, to room: RoomName, known: Position,
         completion: @escaping (Result<Receipt, BrokerError>) -> Void)
 
     /// Publishes an event that is never stored, `typing` or `signal`, as JSON for clients. Dropped when the store is away.

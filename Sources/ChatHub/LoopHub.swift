@@ -114,9 +114,9 @@ package final class LoopHub: @unchecked Sendable {
         closeIfEmpty(room)
     }
 
-    /// The greatest epoch known of a room, to be given to `append`.
-    package func knownEpoch(of name: RoomName) -> UInt64 {
-        rooms[name]?.position.epoch ?? 0
+    /// The last position known of a room, to be given to `append`.
+    package func known(of name: RoomName) -> Position {
+        rooms[name]?.position ?? .zero
     }
 
     /// A session's socket takes data again.

@@ -100,12 +100,12 @@ private final class MemoryCommands: BrokerCommands, @unchecked Sendable {
     }
 
     func append(
-        _ draft: Draft, to room: RoomName, knownEpoch: UInt64,
+        _ draft: Draft, to room: RoomName, known: Position,
         completion: @escaping (Result<Receipt, BrokerError>) -> Void
     ) {
         let answer = NIOLoopBound(completion, eventLoop: loop)
         broker.eventLoop.execute { [broker, loop] in
-            let receipt = broker.perform { $0.append(draft, to: room, knownEpoch: knownEpoch) }
+            let receipt = broker.perform { $0.append(draft, to: room, known: known) }
             loop.execute { answer.value(.success(receipt)) }
         }
     }

@@ -50,7 +50,7 @@ final class MemoryStore {
 
     // MARK: - Log
 
-    func append(_ draft: Draft, to name: RoomName, knownEpoch: UInt64) -> Receipt {
+    func append(_ draft: Draft, to name: RoomName, known: Position) -> Receipt {
         let now = clock()
         forgetIdleRooms(at: now)
         let room = makeRoom(name)
@@ -59,8 +59,8 @@ final class MemoryStore {
         if let identity, let first = duplicate(of: identity, isRetry: draft.isRetry, in: room, at: now) { return first }
 
         let previous = room.head
-        if previous == .zero || previous.epoch < knownEpoch {
-            room.head = Position(epoch: max(now, knownEpoch + 1), seq: 1)
+        if previous == .zero || previous < known {
+            room.head = Position(epoch: max(now, known.epoch + 1), seq: 1)
         } else {
             room.head.seq += 1
         }

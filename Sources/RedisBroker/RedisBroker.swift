@@ -55,6 +55,7 @@ package final class RedisBroker: Broker, Service {
             one.link.events.up = { [weak one] in one?.connectionUp() }
             one.link.events.down = { [weak one] in one?.connectionDown() }
         }
+        let loop = first.eventLoop
 
         let registry = NodeRegistry(
             incarnation: incarnation, link: first.link, configuration: configuration, counters: subscriberCounters,
@@ -63,13 +64,22 @@ package final class RedisBroker: Broker, Service {
             for one in commands { one.eventLoop.execute { one.incarnationChanged(to: incarnation) } }
         }
         let subscriber = RedisSubscriber(
-            link: link(on: first.eventLoop, "subscription", isSubscription: true, subscriberCounters),
+            link: link(on: loop, "subscription", isSubscription: true, subscriberCounters),
             commands: first.link, configuration: configuration, probeID: incarnation, counters: subscriberCounters,
             logger: logger)
-        self.supervisor = RedisSupervisor(
-            subscriber: subscriber, registry: registry, commands: first, configuration: configuration, logger: logger)
+        let supervisor = RedisSupervisor(
+            subscriber: subscriber, registry: registry, commands: first, loops: commands.count,
+            configuration: configuration, logger: logger)
+        for one in commands {
+            one.link.events.failureChanged = { [weak one, weak supervisor] in
+                guard let one, let supervisor else { return }
+                let (number, failure) = (one.loopNumber, one.link.failure)
+                loop.execute { supervisor.linkChanged(number, failure: failure) }
+            }
+        }
+        self.supervisor = supervisor
         self.configuration = configuration
-        self.eventLoop = first.eventLoop
+        self.eventLoop = loop
         self.commands = commands
         self.commandsOfLoop = Dictionary(uniqueKeysWithValues: commands.map { (ObjectIdentifier($0.eventLoop), $0) })
         self.counters = counters

@@ -10,24 +10,28 @@ import Synchronization
 final class RedisSupervisor: @unchecked Sendable {
     let subscriber: RedisSubscriber
     let registry: NodeRegistry
+    /// Those of the broker's loop.
     private let commands: RedisCommands
     private let configuration: RedisBrokerConfiguration
     private let logger: Logger
+    private var links: LoopLinks
+    /// The reasons that were warned of since Redis was last available.
+    private var warned: Set<String> = []
     private let current = Mutex(BrokerStatus.unavailable("not connected to Redis yet"))
     private var tasks: [RepeatedTask] = []
 
     init(
-        subscriber: RedisSubscriber, registry: NodeRegistry, commands: RedisCommands,
+        subscriber: RedisSubscriber, registry: NodeRegistry, commands: RedisCommands, loops: Int,
         configuration: RedisBrokerConfiguration, logger: Logger
     ) {
         self.subscriber = subscriber
         self.registry = registry
         self.commands = commands
+        self.links = LoopLinks(loops: loops, why: RedisLink.notConnectedYet)
         self.configuration = configuration
         self.logger = logger
         subscriber.stateChanged = { [weak self] in self?.judge() }
         registry.stateChanged = { [weak self] in self?.judge() }
-        commands.link.events.failureChanged = { [weak self] in self?.judge() }
         commands.link.events.up = { [weak self] in
             guard let self else { return }
             self.commands.connectionUp()
@@ -65,27 +69,41 @@ final class RedisSupervisor: @unchecked Sendable {
         tasks.append(task)
     }
 
+    /// The link of a loop stands (nil), or why it does not.
+    func linkChanged(_ loop: Int, failure: String?) {
+        links.changed(loop, failure: failure, at: commands.eventLoop.now)
+        judge()
+    }
+
     /// Compares what is with what was said.
     private func judge() {
+        let before = status
+        let now = commands.eventLoop.now
+        let connection = links.failure(at: now, isLenient: before == .available) ?? subscriber.linkFailure
         let failure =
-            commands.link.failure ?? subscriber.failure(at: commands.eventLoop.now)
+            connection ?? (subscriber.hears(at: now) ? nil : "the subscription carries nothing")
             ?? (registry.isRegistered ? nil : "this node is not registered in Redis yet")
         let status = failure.map { BrokerStatus.unavailable($0) } ?? .available
-        let before = current.withLock { current in
-            defer { current = status }
-            return current
-        }
         guard before != status else { return }
-        switch (before, status) {
-        case (.available, .available): break
-        case (.unavailable, .available):
+        current.withLock { $0 = status }
+        log(status, before: before, isOfConnection: connection != nil)
+        if before == .available || status == .available { subscriber.delegate?.statusChanged(to: status) }
+    }
+
+    /// Becoming unavailable and every new reason why a connection or a login failed are worth a warning; what is merely
+    /// not done yet is not.
+    private func log(_ status: BrokerStatus, before: BrokerStatus, isOfConnection: Bool) {
+        switch status {
+        case .available:
+            warned.removeAll()
             logger.notice("Redis is available")
-            subscriber.delegate?.statusChanged(to: status)
-        case (.available, .unavailable(let reason)):
-            logger.warning("Redis is unavailable", metadata: ["reason": "\(reason)"])
-            subscriber.delegate?.statusChanged(to: status)
-        case (.unavailable, .unavailable(let reason)):
-            logger.warning("Redis is still unavailable", metadata: ["reason": "\(reason)"])
+        case .unavailable(let reason):
+            let isNews = isOfConnection && reason != RedisLink.notConnectedYet && !warned.contains(reason)
+            let level: Logger.Level = before == .available || isNews ? .warning : .debug
+            if level == .warning { warned.insert(reason) }
+            let message: Logger.Message =
+                before == .available ? "Redis is unavailable" : "Redis is still unavailable"
+            logger.log(level: level, message, metadata: ["reason": "\(reason)"])
         }
     }
 }

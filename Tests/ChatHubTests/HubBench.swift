@@ -78,7 +78,7 @@ final class HubBench {
         let (body, length) = StoredMessage.render(
             room: room, user: UserName.of(user), id: nil, to: nil, content: Content(string: text))
         hubs[0].commands.append(
-            Draft(body: body, identityLength: length, isRetry: false, exceptFor: exceptFor), to: room, knownEpoch: 0
+            Draft(body: body, identityLength: length, isRetry: false, exceptFor: exceptFor), to: room, known: .zero
         ) { self.lastReceipt = try? $0.get() }
     }
 }

@@ -19,17 +19,18 @@ struct ConnectionMachineTests {
         var machine = Machine(
             handshake: try handshake(), isSubscription: isSubscription, now: start, handshakeTimeout: .seconds(2),
             commandTimeout: .seconds(2), pingInterval: .seconds(5))
-        if isReady { for _ in 0..<3 { _ = machine.received(ok, at: start) } }
+        if isReady { for _ in 0..<4 { _ = machine.received(ok, at: start) } }
         return machine
     }
 
     // MARK: Handshake
 
     @Test func everythingIsSaidInOneGo() throws {
-        #expect(try handshake().commands == [["CLIENT", "SETNAME", "name"], ["ROLE"], ["PING"]])
+        #expect(try handshake().commands == [["CLIENT", "SETNAME", "name"], ["CLIENT", "INFO"], ["ROLE"], ["PING"]])
         #expect(
             try handshake("redis://me:pw@host/2", scripts: [.leave]).commands == [
-                ["AUTH", "me", "pw"], ["SELECT", 2], ["CLIENT", "SETNAME", "name"], ["ROLE"], ["PING"],
+                ["AUTH", "me", "pw"], ["SELECT", 2], ["CLIENT", "SETNAME", "name"], ["CLIENT", "INFO"], ["ROLE"],
+                ["PING"],
                 ["SCRIPT", "LOAD", .text(Script.leave.source)],
             ])
         #expect(try handshake("redis://:pw@host").commands.first == ["AUTH", "pw"])
@@ -37,18 +38,19 @@ struct ConnectionMachineTests {
 
     @Test func itEndsWithTheNamesOfTheScripts() throws {
         var handshake = try handshake(scripts: [.enter, .leave])
-        for _ in 0..<3 { #expect(handshake.received(ok) == .more) }
+        for _ in 0..<4 { #expect(handshake.received(ok) == .more) }
         #expect(handshake.received(.bulk(ByteBuffer(string: "abc"))) == .more)
         #expect(handshake.received(.error("NOPERM no script")) == .done(["abc", nil]))
     }
 
     @Test(arguments: [
         ("redis://:pw@host", 0, "WRONGPASS invalid username-password pair", "WRONGPASS"),
-        ("redis://:pw@host", 0, "ERR AUTH <password> called without any password", "without any password"),
+        ("redis://:pw@host", 0, "ERR AUTH <password> called without any password", "take it out"),
+        ("redis://:pw@host", 0, "ERR unknown command 'AUTH', with args beginning with: 'secret'", "(ERR)"),
         ("redis://host/7", 0, "ERR DB index is out of range", "database 7"),
-        ("redis://host", 2, "NOAUTH Authentication required.", "put it into the Redis URL"),
-        ("redis://host", 2, "LOADING Redis is loading the dataset in memory", "LOADING"),
-        ("redis://host", 2, "BUSY Redis is busy running a script", "BUSY"),
+        ("redis://host", 3, "NOAUTH Authentication required.", "put it into the Redis URL"),
+        ("redis://host", 3, "LOADING Redis is loading the dataset in memory", "LOADING"),
+        ("redis://host", 3, "BUSY Redis is busy running a script", "BUSY"),
     ])
     func aRefusalIsPlain(_ url: String, _ before: Int, _ error: String, _ reason: String) throws {
         var handshake = try handshake(url)
@@ -58,11 +60,13 @@ struct ConnectionMachineTests {
             return
         }
         #expect(said.contains(reason))
+        #expect(!said.contains("secret"), "what was sent is never shown")
     }
 
     @Test func aReplicaIsRefusedAndMissingRightsAreNot() throws {
         var handshake = try handshake()
         #expect(handshake.received(.error("NOPERM this user has no permissions to run 'client'")) == .more)
+        #expect(handshake.received(.error("NOPERM")) == .more)
         var other = handshake
         #expect(handshake.received(.error("NOPERM")) == .more)
         guard case .refused(let said) = other.received(.array([.bulk(ByteBuffer(string: "slave")), .integer(1)])) else {
@@ -70,6 +74,22 @@ struct ConnectionMachineTests {
             return
         }
         #expect(said.contains("slave"))
+    }
+
+    @Test func theConnectionThatIsReplacedIsEndedFirst() throws {
+        var handshake = try handshake()
+        #expect(handshake.received(ok) == .more)
+        let info = "id=7 addr=10.0.0.1:50000 laddr=10.0.0.2:6379 fd=8 name=name"
+        #expect(handshake.received(.bulk(ByteBuffer(string: info))) == .more)
+        let identity = try #require(handshake.identity)
+        let next = RedisHandshake(
+            url: try RedisURL("redis://:pw@host"), clientName: "name", scripts: [], previous: identity)
+        #expect(
+            next.commands.prefix(2) == [["AUTH", "pw"], ["CLIENT", "KILL", "ID", 7, "ADDR", "10.0.0.1:50000"]])
+        for answer in ["id=7", "id=x addr=a", "addr=a"] {
+            #expect(RedisClientIdentity(.bulk(ByteBuffer(string: answer))) == nil)
+        }
+        #expect(RedisClientIdentity(.error("NOPERM")) == nil)
     }
 
     // MARK: Commands

@@ -37,7 +37,7 @@ struct FaultTests {
             try await second.isAvailable(times: 2)
             try await second.node.listener.hearsSubscribed(to: room(), times: 2)
             #expect(second.listener.events.contains(.subscriptionsLost))
-            let after = try await first.node.append(.test("after"), to: room(), knownEpoch: before.position.epoch)
+            let after = try await first.node.append(.test("after"), to: room(), known: before.position)
             if isPersistent {
                 #expect(after.position == Position(epoch: before.position.epoch, seq: 2))
             } else {

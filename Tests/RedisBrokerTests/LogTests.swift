@@ -31,7 +31,7 @@ struct LogTests {
             try await eventually("the log has expired") {
                 try await node.read(room(), after: .zero).head == .zero ? true : nil
             }
-            let new = try await node.append(.test("new"), to: room(), knownEpoch: old.position.epoch)
+            let new = try await node.append(.test("new"), to: room(), known: old.position)
             #expect(new.position.seq == 1)
             #expect(new.position.epoch > old.position.epoch)
         }
@@ -61,7 +61,7 @@ struct LogTests {
             let empty = try await node.read(room(), after: receipts[1].position)
             #expect(empty == LogSlice(entries: [], isComplete: true, hasMore: false, head: receipts[1].position))
             #expect(try await !node.read(room(), after: .zero).isComplete)
-            let next = try await node.append(.test("3"), to: room(), knownEpoch: receipts[0].position.epoch)
+            let next = try await node.append(.test("3"), to: room(), known: receipts[1].position)
             #expect(next.position == Position(epoch: receipts[0].position.epoch, seq: 3))
         }
     }
@@ -74,6 +74,18 @@ struct LogTests {
                 try await server.command("EXISTS", "roost:{room}:retried") == "0" ? true : nil
             }
             #expect(try await !node.append(.test("a", id: "x"), to: room()).isDuplicate)
+        }
+    }
+
+    @Test func notesThatOutlivedTheWindowGoWhileRetriesKeepComing() async throws {
+        try await withBrokers(1) { server, brokers in
+            let node = brokers[0].node
+            try await server.command("HSET", "roost:{room}:retried", "old", "1-1 1", "older", "1-2 0")
+            for number in 0..<2 {
+                _ = try await node.append(.test("a", id: "\(number)", isRetry: true), to: room())
+            }
+            #expect(try await server.command("HLEN", "roost:{room}:retried") == "2")
+            #expect(try await server.command("HEXISTS", "roost:{room}:retried", "old") == "0")
         }
     }
 

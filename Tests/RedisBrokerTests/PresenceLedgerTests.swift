@@ -128,8 +128,24 @@ struct PresenceLedgerTests {
     @Test func aRegistrationThatFailedIsRepeated() {
         var ledger = entered()
         _ = ledger.failed(.register(room))
+        #expect(ledger.next(limit: 10).isEmpty, "not at once again")
         ledger.retry()
         #expect(ledger.next(limit: 10) == [.register(room)])
+        #expect(ledger.next(limit: 10).isEmpty)
+    }
+
+    @Test func aRoomThatEmptiesWhileRedisIsAwayIsUnregisteredAfterwards() {
+        var ledger = entered()
+        _ = ledger.leave(one)
+        ledger.storeMayHaveForgotten()
+        #expect(ledger.next(limit: 10) == [.leave(one)])
+        _ = ledger.succeeded(.leave(one))
+        #expect(ledger.next(limit: 10) == [.unregister(room)])
+        _ = ledger.failed(.unregister(room))
+        #expect(ledger.next(limit: 10).isEmpty, "not at once again")
+        ledger.retry()
+        #expect(ledger.next(limit: 10) == [.unregister(room)])
+        ledger.retry()
         #expect(ledger.next(limit: 10).isEmpty)
     }
 

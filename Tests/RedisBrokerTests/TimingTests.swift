@@ -57,6 +57,35 @@ struct TimingTests {
         #expect(machine.connect() == nil)
     }
 
+    // MARK: All loops together
+
+    @Test func aNodeBecomesAvailableOnlyWhenEveryLoopHasItsConnection() {
+        var links = LoopLinks(loops: 2, why: "not yet")
+        #expect(links.failure(at: start, isLenient: false) == "not yet")
+        links.changed(0, failure: nil, at: start)
+        #expect(links.failure(at: start, isLenient: false) == "not yet")
+        links.changed(1, failure: "refused", at: start)
+        #expect(links.failure(at: start, isLenient: false) == "refused")
+        #expect(links.failure(at: start, isLenient: true) == "refused", "patience is for what stood before")
+        links.changed(1, failure: nil, at: start)
+        #expect(links.failure(at: start, isLenient: false) == nil)
+    }
+
+    @Test func aNodeStaysAvailableWhileOneConnectionIsReplacedQuickly() {
+        var links = LoopLinks(loops: 3, why: "not yet")
+        for loop in 0..<3 { links.changed(loop, failure: nil, at: start) }
+        links.changed(1, failure: "lost", at: start)
+        links.changed(1, failure: "refused", at: start + .milliseconds(400))
+        #expect(links.failure(at: start + .milliseconds(499), isLenient: true) == nil)
+        #expect(links.failure(at: start + .milliseconds(499), isLenient: false) == "refused")
+        #expect(links.failure(at: start + .milliseconds(500), isLenient: true) == "refused")
+        links.changed(1, failure: nil, at: start + .milliseconds(600))
+        links.changed(1, failure: "lost again", at: start + .milliseconds(700))
+        #expect(links.failure(at: start + .milliseconds(700), isLenient: true) == nil, "it had come back")
+        links.changed(2, failure: "lost too", at: start + .milliseconds(700))
+        #expect(links.failure(at: start + .milliseconds(700), isLenient: true) == "lost again", "two are an outage")
+    }
+
     // MARK: Leases
 
     @Test func aNodeMayJudgeOthersOnlyAfterAWholeLeaseWithoutInterruption() {
@@ -126,6 +155,18 @@ struct TimingTests {
         _ = probes.send(at: start + .seconds(60))
         #expect(!probes.isDeaf(at: start + .seconds(61)), "the first one after the silence has time to come")
         #expect(probes.isDeaf(at: start + .milliseconds(61_300)))
+    }
+
+    @Test func probesThatStandBehindManyPublicationsDoNotMakeASubscriptionDeaf() {
+        var probes = ProbeMonitor(deafAfter: .milliseconds(2_600))
+        probes.listening(at: start)
+        for second in 0..<10 {
+            _ = probes.send(at: start + .seconds(Int64(second)))
+            probes.heardPublication(at: start + .seconds(Int64(second)))
+        }
+        #expect(!probes.isDeaf(at: start + .seconds(10)))
+        #expect(!probes.hears(at: start + .seconds(10)), "only probes tell how late all is")
+        #expect(probes.isDeaf(at: start + .milliseconds(11_600)))
     }
 
     // MARK: Logs that must not expire

@@ -41,10 +41,10 @@ extension BrokerBehaviour {
         try expectEqual(
             empty, LogSlice(entries: [], isComplete: true, hasMore: false, head: .zero), "a room without a log")
         let future: UInt64 = 4_000_000_000_000
-        let receipt = try await node.append(.test("one"), to: room, knownEpoch: future)
+        let receipt = try await node.append(.test("one"), to: room, known: Position(epoch: future, seq: 7))
         try expectEqual(receipt.position, Position(epoch: future + 1, seq: 1), "the first position")
         try expect(!receipt.isDuplicate, "the first message is no duplicate")
-        let next = try await node.append(.test("two"), to: room, knownEpoch: 5)
+        let next = try await node.append(.test("two"), to: room, known: Position(epoch: 5, seq: 900))
         try expectEqual(next.position, Position(epoch: future + 1, seq: 2), "the second position")
         try expect(next.time >= receipt.time && next.time > 1_600_000_000_000, "time is ms since 1970")
     }
@@ -52,13 +52,34 @@ extension BrokerBehaviour {
     func forgottenLog(_ node: BrokerNode, _ room: RoomName) async throws {
         let old = try await node.append(.test("old"), to: room)
         let known = old.position.epoch + 1_000_000_000
-        let new = try await node.append([.test("new"), .test("newer")], to: room, knownEpoch: known)
+        let position = Position(epoch: known, seq: 1)
+        let new = try await node.append([.test("new"), .test("newer")], to: room, known: position)
         try expect(new[0].position.epoch > known, "the epoch is greater than the known one")
         try expectEqual(new.map(\.position.seq), [1, 2], "SEQs of the new epoch")
         try expectEqual(new[1].position.epoch, new[0].position.epoch, "the epoch goes on")
         let log = try await node.read(room, after: .zero)
         try expectEqual(log.entries.map(\.position), [old.position] + new.map(\.position), "the whole log")
         try expectEqual(log.head, new[1].position, "the head")
+    }
+
+    func rewoundLog(_ first: BrokerNode, _ second: BrokerNode, _ room: RoomName) async throws {
+        try await second.subscribe(to: room)
+        let old = try await first.append([.test("1"), .test("2")], to: room).map(\.position)
+        let next = try await first.append(.test("3"), to: room, known: old[1]).position
+        try expect(old[1].isFollowed(by: next), "at the position that the caller knows the log goes on")
+        let behind = try await first.append(.test("4"), to: room, known: old[0]).position
+        try expect(next.isFollowed(by: behind), "so it does beyond it")
+
+        // Two more messages were heard, and then the store lost them.
+        let known = Position(epoch: behind.epoch, seq: behind.seq + 2)
+        let new = try await first.append([.test("5"), .test("6")], to: room, known: known).map(\.position)
+        try expect(new[0].epoch > known.epoch, "the epoch is greater than the known one")
+        try expectEqual(new.map(\.seq), [1, 2], "SEQs of the new epoch")
+        try expectEqual(new[1].epoch, new[0].epoch, "the epoch goes on")
+        let heard = try await second.listener.hearsMessages(6, in: room)
+        try expectEqual(heard.map(\.position), old + [next, behind] + new, "heard positions")
+        let batches = BrokerListener.batches(in: room, of: second.listener.events)
+        try expect(batches.contains { $0.previous == behind && $0.first == new[0] }, "what was before the new epoch")
     }
 
     func groupInOrder(_ first: BrokerNode, _ second: BrokerNode, _ room: RoomName) async throws {
@@ -114,11 +135,16 @@ extension BrokerBehaviour {
     }
 
     func unsubscribed(_ first: BrokerNode, _ second: BrokerNode, _ room: RoomName) async throws {
+        let other = try require(RoomName("other-\(SessionID.random())"), "a room name")
         try await second.subscribe(to: room)
+        try await second.subscribe(to: other)
         _ = try await first.append(.test("heard"), to: room)
         _ = try await second.listener.hearsMessages(1, in: room)
         try await second.unsubscribe(from: room)
         _ = try await first.append(.test("not heard"), to: room)
+        // Published after it: when this is heard, whatever of the room was still on its way has come and was dropped.
+        _ = try await first.append(.test("marker"), to: other)
+        _ = try await second.listener.hearsMessages(1, in: other)
         try await second.broker.eventLoop.submit { [broker = second.broker] in broker.subscribe(to: room) }.get()
         try await second.listener.hearsSubscribed(to: room, times: 2)
         _ = try await first.append(.test("heard again"), to: room)

@@ -10,6 +10,7 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
     case allNodesHearOneOrder = "messages of two nodes are heard by both in the order of the log, without a hole"
     case firstPosition = "a room's first message has SEQ 1 and an epoch greater than the caller knows"
     case forgottenLog = "a log older than what the caller knows goes on in a new epoch"
+    case rewoundLog = "a log that ends before the position that the caller knows goes on in a new epoch"
     case groupInOrder = "messages of one turn are stored in order, and a publication says what was before it"
     case anyBytes = "bodies of any bytes and sizes come back as they were"
     case retryOfStored = "a retry of a stored message is acknowledged with its first position and not heard again"
@@ -36,6 +37,7 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
         case .allNodesHearOneOrder: try await allNodesHearOneOrder(first, second, room)
         case .firstPosition: try await firstPosition(first, room)
         case .forgottenLog: try await forgottenLog(first, room)
+        case .rewoundLog: try await rewoundLog(first, second, room)
         case .groupInOrder: try await groupInOrder(first, second, room)
         case .anyBytes: try await anyBytes(first, second, room)
         case .retryOfStored: try await retryOfStored(first, second, room)

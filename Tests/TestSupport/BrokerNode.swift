@@ -39,13 +39,13 @@ package struct BrokerNode: Sendable {
 
     /// Appends all of them in one turn of the loop.
     package func append(
-        _ drafts: [Draft], to room: RoomName, knownEpoch: UInt64 = 0
+        _ drafts: [Draft], to room: RoomName, known: Position = .zero
     ) async throws -> [Receipt] {
         try await loop.flatSubmit { [broker, loop] in
             let commands = broker.commands(on: loop)
             let answers = drafts.map { draft in
                 let promise = loop.makePromise(of: Receipt.self)
-                commands.append(draft, to: room, knownEpoch: knownEpoch) { result in
+                commands.append(draft, to: room, known: known) { result in
                     switch result {
                     case .success(let receipt): promise.succeed(receipt)
                     case .failure(let error): promise.fail(error)
@@ -57,8 +57,8 @@ package struct BrokerNode: Sendable {
         }.get()
     }
 
-    package func append(_ draft: Draft, to room: RoomName, knownEpoch: UInt64 = 0) async throws -> Receipt {
-        guard let receipt = try await append([draft], to: room, knownEpoch: knownEpoch).first else {
+    package func append(_ draft: Draft, to room: RoomName, known: Position = .zero) async throws -> Receipt {
+        guard let receipt = try await append([draft], to: room, known: known).first else {
             throw Impatience(description: "no receipt")
         }
         return receipt

@@ -235,7 +235,7 @@ final class ChatSession: WebSocketSession, HubSession {
         hub.commands.append(
             Draft(
                 body: body, identityLength: identityLength, isRetry: post.isRetry, exceptFor: wantsEcho ? nil : id),
-            to: room, knownEpoch: hub.knownEpoch(of: room), completion: completion)
+            to: room, known: hub.known(of: room), completion: completion)
     }
 
     private func answer(_ post: Post, with result: Result<Receipt, BrokerError>) {

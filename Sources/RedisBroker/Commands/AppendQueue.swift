@@ -1,4 +1,5 @@
 import ChatHub
+import ChatProtocol
 import NIOCore
 
 /// The messages of one room on one event loop that are on their way to the log.
@@ -18,13 +19,22 @@ struct AppendQueue {
 
     private var waiting = CircularBuffer<Waiting>()
     private var isUnderWay = false
-    private(set) var knownEpoch: UInt64 = 0
+    /// The greatest position that the callers know.
+    private(set) var known = Position.zero
 
     var isIdle: Bool { waiting.isEmpty && !isUnderWay }
 
-    mutating func add(_ draft: Waiting, knownEpoch: UInt64) {
+    mutating func add(_ draft: Waiting, known: Position) {
         waiting.append(draft)
-        self.knownEpoch = max(self.knownEpoch, knownEpoch)
+        self.known = max(self.known, known)
+    }
+
+    /// Takes out what has waited too long: its senders have given up, and Redis need not hear of it.
+    mutating func takeExpired(at now: NIODeadline) -> [Waiting] {
+        var expired: [Waiting] = []
+        // All have the same time, so they expire in the order in which they came.
+        while let next = waiting.first, next.deadline <= now { expired.append(waiting.removeFirst()) }
+        return expired
     }
 
     /// The messages of the next call, nil while one is under way or when there are none.

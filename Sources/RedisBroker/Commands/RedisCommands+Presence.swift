@@ -51,7 +51,8 @@ extension RedisCommands {
         schedulePresence()
     }
 
-    /// Everybody of this loop leaves. Completes when Redis knows, at once when it is away.
+    /// Everybody of this loop leaves. Completes when Redis knows; fails at once when somebody is left there and Redis is
+    /// away: then the lease must run out, so that others take them out.
     func leaveAll() -> EventLoopFuture<Void> {
         eventLoop.assertInEventLoop()
         fail(presence.leaveAll(), .unavailable("this node is shutting down"))
@@ -79,7 +80,13 @@ extension RedisCommands {
         guard presence.isEmpty || !link.isUp else { return }
         let waiting = whenEverybodyLeft
         whenEverybodyLeft.removeAll()
-        for promise in waiting { promise.succeed() }
+        for promise in waiting {
+            if presence.isEmpty {
+                promise.succeed()
+            } else {
+                promise.fail(BrokerError.unavailable(link.failure ?? "not connected"))
+            }
+        }
     }
 
     private func send(_ operation: PresenceLedger<EventLoopPromise<Roster>>.Operation) {

@@ -62,7 +62,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     // MARK: Appending
 
     func append(
-        _ draft: Draft, to room: RoomName, knownEpoch: UInt64,
+        _ draft: Draft, to room: RoomName, known: Position,
         completion: @escaping (Result<Receipt, BrokerError>) -> Void
     ) {
         eventLoop.assertInEventLoop()
@@ -74,7 +74,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
         waitingBytes += size
         let deadline = eventLoop.now + configuration.commandTimeout
         appends[room, default: AppendQueue()].add(
-            .init(draft: draft, deadline: deadline, completion: completion), knownEpoch: knownEpoch)
+            .init(draft: draft, deadline: deadline, completion: completion), known: known)
         rooms.append(room)
         guard !isAppendScheduled else { return }
         isAppendScheduled = true
@@ -88,28 +88,28 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     }
 
     private func sendAppends(of room: RoomName) {
-        guard let call = appends[room]?.begin(bytes: configuration.appendBytes) else { return }
-        let knownEpoch = appends[room]?.knownEpoch ?? 0
-        link.run(
-            .append, keys: [keys.log(room), keys.retried(room)], arguments(call, room, knownEpoch: knownEpoch),
-            deadline: call.lazy.map(\.deadline).min()
-        ) { [self] result in
+        let expired = appends[room]?.takeExpired(at: eventLoop.now) ?? []
+        if !expired.isEmpty { finish(expired, in: room, .failure(.unavailable("waited too long to be sent to Redis"))) }
+        guard let call = appends[room]?.begin(bytes: configuration.appendBytes) else {
+            if appends[room]?.isIdle == true { appends[room] = nil }
+            return
+        }
+        let known = appends[room]?.known ?? .zero
+        link.run(.append, keys: [keys.log(room), keys.retried(room)], arguments(call, room, known: known)) {
+            [self] result in
             appends[room]?.ended()
             finish(call, in: room, result)
             sendAppends(of: room)
-            if appends[room]?.isIdle == true { appends[room] = nil }
         }
     }
 
-    private func arguments(
-        _ call: [AppendQueue.Waiting], _ room: RoomName, knownEpoch: UInt64
-    ) -> [Argument] {
+    private func arguments(_ call: [AppendQueue.Waiting], _ room: RoomName, known: Position) -> [Argument] {
         var arguments: [Argument] = []
         arguments.reserveCapacity(6 + 3 * call.count)
         arguments += [
             .text(keys.channel(room)),
             // The script counts in doubles: exact up to 2^53, and 2^52 ms are 140,000 years.
-            .integer(Int(min(knownEpoch, 1 << 52))),
+            .text(Position(epoch: min(known.epoch, 1 << 52), seq: min(known.seq, 1 << 52)).description),
             .integer(Int(WallClock.microseconds())),
             .integer(configuration.logLength),
             .integer(Int(configuration.logIdleExpiry.nanoseconds / 1_000_000)),

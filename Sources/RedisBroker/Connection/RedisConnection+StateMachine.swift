@@ -42,6 +42,8 @@ extension RedisConnection {
         private let commandTimeout: TimeAmount
         private var outstanding = CircularBuffer<Outstanding>()
         private var lastHeard: NIODeadline
+        /// The connection, as Redis calls it; known when it is ready.
+        private(set) var identity: RedisClientIdentity?
 
         init(
             handshake: RedisHandshake, isSubscription: Bool, now: NIODeadline, handshakeTimeout: TimeAmount,
@@ -94,6 +96,7 @@ extension RedisConnection {
                 case .more: return .nothing
                 case .refused(let reason): return .close(reason: reason)
                 case .done(let digests):
+                    identity = handshake.identity
                     state = .ready
                     return .becameReady(digests: digests)
                 }

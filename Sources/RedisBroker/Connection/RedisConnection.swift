@@ -18,6 +18,8 @@ final class RedisConnection: ChannelInboundHandler {
         var handshakeTimeout: TimeAmount
         var commandTimeout: TimeAmount
         var pingInterval: TimeAmount
+        /// The connection that this one replaces.
+        var previous: RedisClientIdentity?
     }
 
     /// What the owner wants to know. Called on the loop.
@@ -35,6 +37,7 @@ final class RedisConnection: ChannelInboundHandler {
     private let reader = ReplyReader()
     private var machine: StateMachine<Completion>
     private var context: ChannelHandlerContext?
+    private var hasBegun = false
     private var unsent = ByteBuffer()
     private var isFlushScheduled = false
     private var timer: (at: NIODeadline, task: Scheduled<Void>)?
@@ -51,10 +54,18 @@ final class RedisConnection: ChannelInboundHandler {
     }
 
     private static func handshake(_ settings: Settings) -> RedisHandshake {
-        RedisHandshake(url: settings.url, clientName: settings.clientName, scripts: settings.scripts)
+        RedisHandshake(
+            url: settings.url, clientName: settings.clientName, scripts: settings.scripts,
+            previous: settings.previous)
     }
 
     var isReady: Bool { machine.isReady }
+
+    /// How Redis calls it, once it is ready.
+    var identity: RedisClientIdentity? { machine.identity }
+
+    /// Given up, or ended; a connection never stands again.
+    var isClosed: Bool { machine.isClosed }
 
     /// Whether more than a bounded amount of output waits.
     func isCongested(limit: Int) -> Bool {
@@ -63,7 +74,7 @@ final class RedisConnection: ChannelInboundHandler {
 
     /// Writes a command. The completion runs exactly once, on the loop, and not before this call has returned unless
     /// the connection is not ready. Pass none on a subscribing connection, where answers arrive as pushes.
-    func send(_ arguments: [Argument], deadline: NIODeadline?, _ completion: Completion?) {
+    func send(_ arguments: [Argument], _ completion: Completion?) {
         guard machine.isReady, let context else {
             completion?(.failure(.unavailable(closeReason ?? "the connection to Redis is not ready")))
             return
@@ -72,7 +83,7 @@ final class RedisConnection: ChannelInboundHandler {
         counters.commands.add()
         if !settings.isSubscription {
             let now = context.eventLoop.now
-            let deadline = deadline ?? now + settings.commandTimeout
+            let deadline = now + settings.commandTimeout
             machine.sent(completion ?? { _ in }, at: now, deadline: deadline)
             // Not what the machine would say: it would have to look at everything outstanding, for each command.
             scheduleTick(context, at: deadline)
@@ -154,7 +165,10 @@ final class RedisConnection: ChannelInboundHandler {
         context.fireChannelActive()
     }
 
+    /// Says what is said first, once: the handler may be added in the very moment in which its channel becomes active.
     private func begin(_ context: ChannelHandlerContext) {
+        guard !hasBegun else { return }
+        hasBegun = true
         for command in Self.handshake(settings).commands { CommandFormatter.write(command, into: &unsent) }
         flush()
         scheduleTick(context)

@@ -20,6 +20,7 @@ struct RedisConnector: Sendable {
             return
         }
         var settings = TLSConfiguration.makeClientConfiguration()
+        settings.minimumTLSVersion = .tlsv12
         do {
             if let file = configuration.tlsCAFile {
                 settings.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(file))
@@ -41,7 +42,9 @@ struct RedisConnector: Sendable {
         return host
     }
 
-    /// Opens a channel on `loop` with `connection` as its handler.
+    /// Opens a channel on `loop` with `connection` as its handler, unless that was given up meanwhile.
+    ///
+    /// A host of several addresses is tried through several channels: the handler is added to the one that won.
     func connect(_ connection: RedisConnection, on loop: any EventLoop) -> EventLoopFuture<any Channel> {
         let tls = tls
         let handler = NIOLoopBound(connection, eventLoop: loop)
@@ -54,17 +57,25 @@ struct RedisConnector: Sendable {
             .channelOption(.writeBufferWaterMark, value: .init(low: unsentBytes / 4, high: unsentBytes))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
-                    if let tls {
-                        let client = try NIOSSLClientHandler(context: tls.context, serverHostname: tls.serverName)
-                        try pipeline.addHandler(client)
-                    }
-                    try pipeline.addHandler(handler.value)
+                    guard let tls else { return }
+                    let client = try NIOSSLClientHandler(context: tls.context, serverHostname: tls.serverName)
+                    try channel.pipeline.syncOperations.addHandler(client)
                 }
             }
-        switch endpoint {
-        case .tcp(let host, let port): return bootstrap.connect(host: host, port: port)
-        case .unixSocket(let path): return bootstrap.connect(unixDomainSocketPath: path)
+        let winner =
+            switch endpoint {
+            case .tcp(let host, let port): bootstrap.connect(host: host, port: port)
+            case .unixSocket(let path): bootstrap.connect(unixDomainSocketPath: path)
+            }
+        return winner.flatMapThrowing { channel in
+            do {
+                guard !handler.value.isClosed else { throw ChannelError.ioOnClosedChannel }
+                try channel.pipeline.syncOperations.addHandler(handler.value)
+            } catch {
+                channel.close(promise: nil)
+                throw error
+            }
+            return channel
         }
     }
 

@@ -24,7 +24,8 @@ enum RedisError {
         String(text.prefix(while: { !$0.isNewline }).prefix(200))
     }
 
-    private static func code(of text: String) -> String { String(text.prefix(while: { $0 != " " })) }
+    /// The first word.
+    static func code(of text: String) -> String { String(text.prefix(while: { $0 != " " && !$0.isNewline })) }
 }
 
 extension BrokerError {

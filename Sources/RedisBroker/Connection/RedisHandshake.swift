@@ -4,7 +4,7 @@ import NIOCore
 /// What is said first on every connection, in one write, and what the answers mean.
 struct RedisHandshake {
     enum Step: Equatable {
-        case authenticate, select(Int), name, role, ping, load(Script)
+        case authenticate, select(Int), kill(RedisClientIdentity), name, identify, role, ping, load(Script)
     }
 
     enum Verdict: Equatable {
@@ -20,15 +20,20 @@ struct RedisHandshake {
     private let steps: [Step]
     private var answered = 0
     private var digests: [String?] = []
+    /// This connection, as Redis calls it; nil when Redis does not say.
+    private(set) var identity: RedisClientIdentity?
 
-    init(url: RedisURL, clientName: String, scripts: [Script]) {
+    /// - Parameter previous: the connection that this one replaces. What it sent and Redis has not read yet must not
+    ///   take effect after what this one says.
+    init(url: RedisURL, clientName: String, scripts: [Script], previous: RedisClientIdentity? = nil) {
         self.url = url
         self.clientName = clientName
         var steps: [Step] = []
         if url.password != nil { steps.append(.authenticate) }
         if url.database != 0 { steps.append(.select(url.database)) }
+        if let previous { steps.append(.kill(previous)) }
         // PING finds out what the others do not: that a login is needed, that Redis is loading or busy.
-        steps += [.name, .role, .ping]
+        steps += [.name, .identify, .role, .ping]
         self.steps = steps + scripts.map { .load($0) }
     }
 
@@ -43,6 +48,8 @@ struct RedisHandshake {
                 }
             case .select(let database): ["SELECT", .integer(database)]
             case .name: ["CLIENT", "SETNAME", .text(clientName)]
+            case .kill(let previous): previous.killCommand
+            case .identify: ["CLIENT", "INFO"]
             case .role: ["ROLE"]
             case .ping: ["PING"]
             case .load(let script): ["SCRIPT", "LOAD", .text(script.source)]
@@ -61,9 +68,14 @@ struct RedisHandshake {
     private mutating func judge(_ reply: Reply, to step: Step) -> String? {
         switch (step, reply) {
         case (.authenticate, .error(let text)):
-            return text.hasPrefix("WRONGPASS") || text.hasPrefix("ERR invalid password")
-                ? "Redis refuses the user name or password (WRONGPASS): correct the Redis URL"
-                : "Redis refuses the login: \(RedisError.trimmed(text))"
+            if text.hasPrefix("WRONGPASS") || text.hasPrefix("ERR invalid password") {
+                return "Redis refuses the user name or password (WRONGPASS): correct the Redis URL"
+            }
+            if text.hasPrefix("ERR AUTH <password> called without any password") {
+                return "Redis has no password: take it out of the Redis URL"
+            }
+            // No more than the first word: some servers and proxies repeat what they were sent.
+            return "Redis refuses the login (\(RedisError.code(of: text)))"
         case (.select(let database), .error(let text)):
             return "Redis refuses database \(database): \(RedisError.trimmed(text))"
         case (.ping, .error(let text)) where text.hasPrefix("NOAUTH"):
@@ -73,13 +85,16 @@ struct RedisHandshake {
         case (.role, .array(let parts)):
             guard case .bulk(let role)? = parts.first, String(buffer: role) != "master" else { return nil }
             return "this Redis is a \(String(buffer: role)), not a primary: it takes no writes"
+        case (.identify, _):
+            identity = RedisClientIdentity(reply)
+            return nil
         case (.load, .bulk(let digest)):
             digests.append(String(buffer: digest))
             return nil
         case (.load, _):
             digests.append(nil)
             return nil
-        case (.authenticate, _), (.select, _), (.name, _), (.role, _), (.ping, _):
+        case (.authenticate, _), (.select, _), (.kill, _), (.name, _), (.role, _), (.ping, _):
             // A user whose rights do not include CLIENT or ROLE can work all the same.
             return nil
         }

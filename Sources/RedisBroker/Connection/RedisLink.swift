@@ -19,10 +19,13 @@ final class RedisLink {
     let eventLoop: any EventLoop
     var events = Events()
     /// Why the link is not up; nil when it is.
-    private(set) var failure: String? = "not connected yet"
+    private(set) var failure: String? = RedisLink.notConnectedYet
+
+    /// ``failure`` before the first attempt has ended.
+    static let notConnectedYet = "not connected yet"
 
     private let connector: RedisConnector
-    private let settings: RedisConnection.Settings
+    private var settings: RedisConnection.Settings
     private let counters: RedisCounters
     private let logger: Logger
     private var machine: StateMachine
@@ -69,32 +72,30 @@ final class RedisLink {
     func isCongested(limit: Int) -> Bool { connection?.isCongested(limit: limit) ?? true }
 
     /// Sends one command. Fails at once when the link is not up.
-    func send(
-        _ arguments: [Argument], deadline: NIODeadline? = nil, _ completion: RedisConnection.Completion? = nil
-    ) {
+    func send(_ arguments: [Argument], _ completion: RedisConnection.Completion? = nil) {
         eventLoop.assertInEventLoop()
         guard isUp, let connection else {
             completion?(.failure(.unavailable(failure ?? "not connected")))
             return
         }
-        connection.send(arguments, deadline: deadline, completion)
+        connection.send(arguments, completion)
     }
 
     /// Runs a script by its digest, and whole if Redis does not have it (any more).
     func run(
-        _ script: Script, keys: [String], _ arguments: [Argument], deadline: NIODeadline? = nil,
+        _ script: Script, keys: [String], _ arguments: [Argument],
         _ completion: @escaping RedisConnection.Completion
     ) {
         let rest = [.integer(keys.count)] + keys.map { Argument.text($0) } + arguments
         let whole: [Argument] = ["EVAL", .text(script.source)] + rest
         guard script.index < digests.count, let digest = digests[script.index] else {
-            return send(whole, deadline: deadline, completion)
+            return send(whole, completion)
         }
-        send(["EVALSHA", .text(digest)] + rest, deadline: deadline) { [self] result in
+        send(["EVALSHA", .text(digest)] + rest) { [self] result in
             guard case .success(.error) = result else { return completion(result) }
             // The only error that arrives as a success is NOSCRIPT: somebody flushed the scripts. EVAL loads it again.
             counters.scriptsReloaded.add()
-            send(whole, deadline: deadline, completion)
+            send(whole, completion)
         }
     }
 
@@ -114,7 +115,8 @@ final class RedisLink {
         connector.connect(connection, on: eventLoop).assumeIsolated().whenComplete { [weak self] result in
             switch result {
             case .success(let channel):
-                if self?.machine.isStopped != false { channel.close(promise: nil) }
+                // Nobody is left to give the connection up.
+                if self == nil { channel.close(promise: nil) }
             case .failure(let error): self?.ended(attempt, RedisConnector.describe(error))
             }
         }
@@ -123,6 +125,7 @@ final class RedisLink {
     private func ready(_ attempt: Int, _ digests: [String?]) {
         guard machine.becameReady(attempt, at: eventLoop.now) else { return }
         self.digests = digests
+        settings.previous = connection?.identity
         failure = nil
         counters.connections.add()
         logger.debug("Connected to Redis")

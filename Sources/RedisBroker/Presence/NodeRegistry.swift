@@ -8,8 +8,6 @@ import NIOCore
 final class NodeRegistry {
     /// The rooms that are swept together.
     private static let roomsAtOnce = 200
-    /// The list of rooms is of no use to anybody after so long without a heartbeat.
-    private static let listExpiry = TimeAmount.hours(24 * 7)
 
     /// The node needs a new name, under which its sessions enter again.
     var incarnationChanged: (String) -> Void = { _ in }
@@ -24,6 +22,8 @@ final class NodeRegistry {
     private let logger: Logger
     private var lease: NodeLease
     private var sweeping: Set<String> = []
+    /// The lease was given up for good: a beat would begin a new life.
+    private var isReleased = false
 
     init(
         incarnation: String, link: RedisLink, configuration: RedisBrokerConfiguration, counters: RedisCounters,
@@ -49,7 +49,7 @@ final class NodeRegistry {
 
     /// Says that this node lives.
     func beat() {
-        guard link.isUp, let beat = lease.beat(at: link.eventLoop.now) else { return }
+        guard !isReleased, link.isUp, let beat = lease.beat(at: link.eventLoop.now) else { return }
         let mode: (Argument, Argument) =
             switch beat {
             case .register: ("new", 0)
@@ -59,11 +59,10 @@ final class NodeRegistry {
         link.run(.heartbeat, keys: [keys.nodes], [.text(incarnation), .integer(timeout), mode.0, mode.1]) {
             [self] result in answered(result)
         }
-        let expiry = Int(Self.listExpiry.nanoseconds / 1_000_000)
-        link.send(["PEXPIRE", .text(keys.rooms(of: incarnation)), .integer(expiry)])
     }
 
     private func answered(_ result: Result<Reply, BrokerError>) {
+        guard !isReleased else { return }
         guard case .success(.array(let parts)) = result, case .integer(let code)? = parts.first else {
             lease.failed()
             return logger.debug("A heartbeat failed", metadata: ["answer": "\(result)"])
@@ -92,6 +91,7 @@ final class NodeRegistry {
 
     /// The node ends in good order. Its sessions have left before.
     func release() -> EventLoopFuture<Void> {
+        isReleased = true
         let promise = link.eventLoop.makePromise(of: Void.self)
         link.send(["DEL", .text(keys.rooms(of: incarnation))])
         link.send(["ZREM", .text(keys.nodes), .text(incarnation)]) { result in

@@ -40,7 +40,12 @@ struct PresenceLedger<Waiter> {
     private var entries: [Membership: Entry] = [:]
     private var sessionsInRoom: [RoomName: Int] = [:]
     private var registered: Set<RoomName> = []
+    /// To be repeated now, and at the next ``retry()``.
+    private var registrationsDue: Set<RoomName> = []
     private var registrationsFailed: Set<RoomName> = []
+    /// Rooms that Redis may list for this node, whatever was lost since.
+    private var listed: Set<RoomName> = []
+    private var unregistrationsFailed: Set<RoomName> = []
     private var emptied: Set<RoomName> = []
     private var queue: [Membership] = []
     private var failed: [Membership] = []
@@ -83,7 +88,9 @@ struct PresenceLedger<Waiter> {
     mutating func storeMayHaveForgotten() {
         losses += 1
         registered.removeAll()
+        registrationsDue.removeAll()
         registrationsFailed.removeAll()
+        unregisterAgain()
         failed.removeAll()
         for membership in Array(entries.keys) {
             entries[membership]?.isDoubtful = true
@@ -106,18 +113,26 @@ struct PresenceLedger<Waiter> {
 
     /// Gives what failed another chance.
     mutating func retry() {
+        registrationsDue.formUnion(registrationsFailed)
+        registrationsFailed.removeAll()
+        unregisterAgain()
         let again = failed
         failed.removeAll()
         for membership in again { enqueue(membership) }
     }
 
+    private mutating func unregisterAgain() {
+        emptied.formUnion(unregistrationsFailed)
+        unregistrationsFailed.removeAll()
+    }
+
     /// What to send now, with no more than `limit` commands of sessions under way in all.
     mutating func next(limit: Int) -> [Operation] {
         var operations: [Operation] = []
-        for room in registrationsFailed where sessionsInRoom[room] != nil && registered.insert(room).inserted {
+        for room in registrationsDue where sessionsInRoom[room] != nil && registered.insert(room).inserted {
             operations.append(.register(room))
         }
-        registrationsFailed.removeAll()
+        registrationsDue.removeAll()
         var index = 0
         while index < queue.count, underWay < limit {
             let membership = queue[index]
@@ -134,6 +149,7 @@ struct PresenceLedger<Waiter> {
             entry.waiters = []
             if entry.isWanted, registered.insert(membership.room).inserted {
                 operations.append(.register(membership.room))
+                listed.insert(membership.room)
             }
             operations.append(entry.isWanted ? .enter(membership, user: entry.user) : .leave(membership))
             entries[membership] = entry
@@ -141,7 +157,8 @@ struct PresenceLedger<Waiter> {
             underWay += 1
         }
         queue.removeFirst(index)
-        for room in emptied where sessionsInRoom[room] == nil && registered.remove(room) != nil {
+        for room in emptied where sessionsInRoom[room] == nil && listed.remove(room) != nil {
+            registered.remove(room)
             operations.append(.unregister(room))
         }
         emptied.removeAll()
@@ -165,7 +182,12 @@ struct PresenceLedger<Waiter> {
         case .register(let room):
             if !tookEffect, registered.remove(room) != nil { registrationsFailed.insert(room) }
             return []
-        case .unregister: return []
+        case .unregister(let room):
+            if !tookEffect {
+                listed.insert(room)
+                unregistrationsFailed.insert(room)
+            }
+            return []
         }
         guard var entry = entries[membership], entry.isUnderWay else { return [] }
         var waiters = entry.asking

@@ -1,7 +1,7 @@
 extension Script {
     /// Stores and publishes a group of messages of one room.
     ///
-    /// KEYS: log, retried. ARGV: channel, known epoch, sent at, log length (0: any), idle expiry in ms (0: never),
+    /// KEYS: log, retried. ARGV: channel, known position, sent at, log length (0: any), idle expiry in ms (0: never),
     /// retry window in ms, then for each message: identity length (`-` before it: a retry; 0: no identity),
     /// the session that is excepted or nothing, body.
     ///
@@ -9,7 +9,9 @@ extension Script {
     /// is not a duplicate was stored in order, each one SEQ after the other.
     static let appendSource = """
         local log, retried = KEYS[1], KEYS[2]
-        local channel, known = ARGV[1], tonumber(ARGV[2])
+        local channel = ARGV[1]
+        local knownEpoch, knownSeq = string.match(ARGV[2], '^(%d+)-(%d+)$')
+        knownEpoch, knownSeq = tonumber(knownEpoch), tonumber(knownSeq)
         local now = redis.call('TIME')
         local ms = now[1] * 1000 + math.floor(now[2] / 1000)
         local time = string.format('%.0f', ms)
@@ -71,15 +73,17 @@ extension Script {
           cursor = '(' .. entries[#entries][1]
         end
 
-        -- The epoch: the log's own, unless the log is new or not the one that the caller knows.
-        local epoch = string.match(previous, '^(%d+)-')
-        local begins = previous == '0-0' or tonumber(epoch) < known
+        -- The epoch: the log's own, unless the log is new or ends before what the caller knows: then it went back.
+        local epoch, seq = string.match(previous, '^(%d+)-(%d+)$')
+        local headEpoch = tonumber(epoch)
+        local begins = previous == '0-0' or headEpoch < knownEpoch
+          or (headEpoch == knownEpoch and tonumber(seq) < knownSeq)
         if begins then
-          epoch = string.format('%.0f', math.max(ms, known + 1, tonumber(epoch) + 1))
+          epoch = string.format('%.0f', math.max(ms, knownEpoch + 1, headEpoch + 1))
         end
 
         local answer = {'0-0', time}
-        local events, count, start = {}, 0, nil
+        local events, count, start, noting = {}, 0, nil, false
         for i = first, #ARGV, 3 do
           local length, body = tonumber(ARGV[i]), ARGV[i + 2]
           local identity = length ~= 0 and string.sub(body, 1, math.abs(length))
@@ -107,11 +111,21 @@ extension Script {
                 found[identity] = stored[identity]
                 redis.call('HSET', retried, identity, stored[identity])
                 redis.call('PEXPIRE', retried, ARGV[6])
+                noting = true
               end
             end
           end
         end
 
+        if noting then
+          -- While retries keep coming the notes do not expire: some that have outlived the window go each time.
+          local notes, stale = redis.call('HRANDFIELD', retried, 10, 'WITHVALUES'), {}
+          for i = 1, #notes, 2 do
+            local at = tonumber(string.match(notes[i + 1], ' (%d+)$') or 0)
+            if ms - at > tonumber(ARGV[6]) then stale[#stale + 1] = notes[i] end
+          end
+          if #stale > 0 then redis.call('HDEL', retried, unpack(stale)) end
+        end
         if count > 0 then
           answer[1] = start
           if ARGV[4] ~= '0' then redis.call('XTRIM', log, 'MAXLEN', '~', ARGV[4]) end

@@ -8,6 +8,8 @@ struct ProbeMonitor {
     private var sentAt: [UInt64: NIODeadline] = [:]
     private var listeningSince: NIODeadline?
     private var lastHeard: NIODeadline?
+    /// When anything at all was heard.
+    private var lastSign: NIODeadline?
     /// The first probe that was sent since one was last heard.
     private var unheardSince: NIODeadline?
 
@@ -17,6 +19,7 @@ struct ProbeMonitor {
     mutating func listening(at now: NIODeadline) {
         listeningSince = now
         lastHeard = nil
+        lastSign = nil
         unheardSince = nil
         sentAt.removeAll()
     }
@@ -25,6 +28,7 @@ struct ProbeMonitor {
     mutating func stopped() {
         listeningSince = nil
         lastHeard = nil
+        lastSign = nil
         unheardSince = nil
         sentAt.removeAll()
     }
@@ -48,8 +52,14 @@ struct ProbeMonitor {
         guard let sent = sentAt[number] else { return nil }
         sentAt = sentAt.filter { $0.key > number }
         lastHeard = now
+        lastSign = now
         unheardSince = sentAt.values.min()
         return now - sent
+    }
+
+    /// A publication came through: the probes may stand behind many more.
+    mutating func heardPublication(at now: NIODeadline) {
+        if listeningSince != nil { lastSign = now }
     }
 
     /// Whether a probe was heard lately.
@@ -57,11 +67,11 @@ struct ProbeMonitor {
         lastHeard.map { now < $0 + deafAfter } ?? false
     }
 
-    /// Whether probes were sent, and none was heard for so long that the connection should be replaced. A probe has half
+    /// Whether probes were sent, and nothing was heard for so long that the connection should be replaced. A probe has half
     /// of the time at least: none may have been sent before it for long, while commands could not be.
     func isDeaf(at now: NIODeadline) -> Bool {
         guard let listeningSince, let unheardSince else { return false }
-        return now >= (lastHeard ?? listeningSince) + deafAfter
+        return now >= (lastSign ?? listeningSince) + deafAfter
             && now >= unheardSince + .nanoseconds(deafAfter.nanoseconds / 2)
     }
 }

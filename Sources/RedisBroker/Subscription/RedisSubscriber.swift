@@ -30,6 +30,8 @@ final class RedisSubscriber {
     private let probeName: ByteBuffer
     private var confirmed: [RoomName] = []
     private var isFlushScheduled = false
+    /// In the present reading.
+    private var hasHeardPublication = false
     private var renewal: LogRenewal
 
     init(
@@ -53,11 +55,11 @@ final class RedisSubscriber {
         link.events.failureChanged = { [weak self] in self?.stateChanged() }
     }
 
-    /// Why nothing can be heard; nil when the subscription stands and was heard lately.
-    func failure(at now: NIODeadline) -> String? {
-        if let failure = link.failure { return failure }
-        return probes.hears(at: now) ? nil : "the subscription carries nothing"
-    }
+    /// Why the connection does not stand; nil when it does.
+    var linkFailure: String? { link.failure }
+
+    /// Whether a probe was heard lately.
+    func hears(at now: NIODeadline) -> Bool { probes.hears(at: now) }
 
     func start() { link.start() }
 
@@ -176,8 +178,13 @@ final class RedisSubscriber {
     }
 
     private func heard(_ payload: ByteBuffer, on channel: ByteBuffer) {
-        guard let room = rooms[channel], ledger.isWanted(room) else {
+        guard let room = rooms[channel] else {
             if channel == probeName { heardProbe(payload) } else { counters.publicationsDropped.add() }
+            return
+        }
+        hasHeardPublication = true
+        guard ledger.isWanted(room) else {
+            counters.publicationsDropped.add()
             return
         }
         do {
@@ -209,6 +216,10 @@ final class RedisSubscriber {
     }
 
     private func readAllForNow() {
+        if hasHeardPublication {
+            hasHeardPublication = false
+            probes.heardPublication(at: link.eventLoop.now)
+        }
         if !confirmed.isEmpty {
             // After what stood in the same read: the hub compares with the log in any case.
             let rooms = confirmed.filter { ledger.isWanted($0) }

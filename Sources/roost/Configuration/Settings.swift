@@ -33,7 +33,7 @@ extension Setting {
             "redis-connect-timeout", \.redisConnectTimeout, flag: \.redisConnectTimeout, 0.1...60,
             "how long a connection to Redis may take to stand"),
         .seconds(
-            "redis-command-timeout", \.redisCommandTimeout, flag: \.redisCommandTimeout, 0.1...4.5,
+            "redis-command-timeout", \.redisCommandTimeout, flag: \.redisCommandTimeout, 0.1...2.4,
             "how long Redis may take to answer before clients are told 'unavailable'"),
 
         .integer(
