@@ -29,15 +29,15 @@ package final class LoopHub: @unchecked Sendable {
     package let eventLoop: any EventLoop
     package let index: Int
     package let commands: any BrokerCommands
-    package private(set) var metrics = HubMetrics()
-    private let directory: RoomDirectory
-    private let settings: Settings
+    package internal(set) var metrics = HubMetrics()
+    let directory: RoomDirectory
+    let settings: Settings
     /// Microseconds since 1970.
     private let clock: @Sendable () -> UInt64
-    private var rooms: [RoomName: LoopRoom] = [:]
+    var rooms: [RoomName: LoopRoom] = [:]
     private var awaitingFlush: [any HubSession] = []
     private var isFlushScheduled = false
-    private var openings = 0
+    var openings = 0
 
     package init(
         eventLoop: any EventLoop, index: Int, broker: any Broker, directory: RoomDirectory,
@@ -55,44 +55,6 @@ package final class LoopHub: @unchecked Sendable {
     package var roomCount: Int { rooms.count }
 
     // MARK: - Sessions
-
-    /// Brings a session into a room. `completion` runs once; the session must then queue its `joined` frame at once,
-    /// as the replay is written right after.
-    package func join(
-        _ name: RoomName, session: any HubSession, replay: Replay,
-        completion: @escaping (Result<JoinOutcome, BrokerError>) -> Void
-    ) {
-        eventLoop.assertInEventLoop()
-        let room = open(name)
-        room.closings += 1
-        let isNew: Bool
-        let member: Member
-        /// Where somebody who is in the room already goes on if the join fails.
-        var fallback = Position.zero
-        if let present = session.memberships[name] {
-            isNew = false
-            member = present
-            fallback = if case .behind(let reached) = present.progress { reached } else { room.position }
-            guard case .since = replay else {
-                answerAgain(member, in: room, completion: completion)
-                return
-            }
-            member.progress = .entering(notices: [])
-        } else {
-            isNew = true
-            member = Member(session: session)
-            room.add(member)
-            session.memberships[name] = member
-        }
-        whenOpen(room) { [self] result in
-            if case .failure(let error) = result {
-                giveUp(member, isNew: isNew, at: fallback, in: room)
-                return completion(.failure(error))
-            }
-            guard !member.isGone else { return completion(.failure(.sessionGone)) }
-            enter(member, isNew: isNew, at: fallback, replay: replay, room: room, completion: completion)
-        }
-    }
 
     /// Takes a session out of a room.
     ///
@@ -126,7 +88,7 @@ package final class LoopHub: @unchecked Sendable {
         flush()
     }
 
-    private func catchUp(_ session: any HubSession) {
+    func catchUp(_ session: any HubSession) {
         let names = session.lagging
         session.lagging = []
         for name in names {
@@ -236,283 +198,6 @@ package final class LoopHub: @unchecked Sendable {
         }) { write($0, to: member.session) }
     }
 
-    // MARK: - Joining
-
-    private func open(_ name: RoomName) -> LoopRoom {
-        if let room = rooms[name] { return room }
-        openings += 1
-        let room = LoopRoom(name: name, opening: openings, ringBytes: settings.ringBytes)
-        rooms[name] = room
-        directory.open(name, for: self, opening: openings)
-        return room
-    }
-
-    private func whenOpen(_ room: LoopRoom, _ body: @escaping (Result<Void, BrokerError>) -> Void) {
-        if room.isOpen { return body(.success(())) }
-        room.waiting.append(body)
-        guard room.waiting.count == 1 else { return }
-        eventLoop.assumeIsolated().scheduleTask(in: settings.joinDeadline) {
-            guard !room.isOpen else { return }
-            let waiting = room.waiting
-            room.waiting = []
-            for join in waiting {
-                join(.failure(BrokerError(code: .unavailable, message: "the room's subscription was not confirmed")))
-            }
-        }
-    }
-
-    /// Somebody who is in the room joins again without asking for a replay.
-    private func answerAgain(
-        _ member: Member, in room: LoopRoom, completion: @escaping (Result<JoinOutcome, BrokerError>) -> Void
-    ) {
-        guard !room.name.isInbox else {
-            return completion(.success(JoinOutcome(position: room.position, recovered: nil, roster: nil)))
-        }
-        commands.members(of: room.name, after: nil, limit: settings.rosterLimit).assumeIsolated().whenComplete {
-            if case .success(let roster) = $0 { member.rosterRevision = roster.revision }
-            completion(
-                $0.map {
-                    JoinOutcome(position: room.position, recovered: nil, roster: $0.naming(member.session.user))
-                }
-                .mapError(BrokerError.init(any:)))
-        }
-    }
-
-    private func enter(
-        _ member: Member, isNew: Bool, at fallback: Position, replay: Replay, room: LoopRoom,
-        completion: @escaping (Result<JoinOutcome, BrokerError>) -> Void
-    ) {
-        let session = member.session
-        let roster: EventLoopFuture<Roster?> =
-            if room.name.isInbox {
-                eventLoop.makeSucceededFuture(nil)
-            } else if isNew {
-                commands.enter(room.name, session: session.id, user: session.user).map { $0 }
-            } else {
-                commands.members(of: room.name, after: nil, limit: settings.rosterLimit)
-                    .map { [user = session.user] in $0.naming(user) }
-            }
-        let asked = room.position
-        read(replay, in: room).map { backlog in
-            var backlog = backlog
-            backlog.roomPosition = asked
-            return backlog
-        }.and(roster).assumeIsolated().whenComplete { [self] result in
-            switch result {
-            case .failure(let error):
-                giveUp(member, isNew: isNew, at: fallback, in: room)
-                completion(.failure(BrokerError(any: error)))
-            case .success((let backlog, let roster)):
-                guard !member.isGone else { return completion(.failure(.sessionGone)) }
-                begin(member, after: backlog, roster: roster, in: room, completion: completion)
-            }
-        }
-    }
-
-    /// The first part of what a join replays.
-    private struct Backlog: Sendable {
-        var entries: [LogEntry] = []
-        /// Where the replay begins; nil where there is none.
-        var start: Position?
-        var recovered: Bool?
-        /// Where the room stood when the log was asked.
-        var roomPosition = Position.zero
-    }
-
-    private func read(_ replay: Replay, in room: LoopRoom) -> EventLoopFuture<Backlog> {
-        switch replay {
-        case .none:
-            return eventLoop.makeSucceededFuture(Backlog())
-        case .latest(0):
-            return eventLoop.makeSucceededFuture(Backlog())
-        case .latest(let count):
-            return commands.readLatest(room.name, before: nil, limit: count).map {
-                Backlog(entries: $0.entries, start: .zero, recovered: nil)
-            }
-        case .since(let position, let limit):
-            // Nothing was missed, and both of us know it from the same log.
-            if position == room.position, position != .zero {
-                return eventLoop.makeSucceededFuture(Backlog(start: position, recovered: true))
-            }
-            return commands.read(room.name, after: position, limit: limit ?? settings.catchUpSlice)
-                .assumeIsolated().flatMap { [self, name = room.name] slice in
-                    if slice.isComplete, limit == nil || !slice.hasMore {
-                        return eventLoop.makeSucceededFuture(
-                            Backlog(entries: slice.entries, start: position, recovered: true))
-                    }
-                    return readWhatIsLeft(of: name, after: position, limit: limit, first: slice)
-                }.nonisolated()
-        }
-    }
-
-    /// Some of what was missed is no longer there, or more than the client wants: the rest, from where it begins.
-    private func readWhatIsLeft(
-        of name: RoomName, after position: Position, limit: Int?, first slice: LogSlice
-    ) -> EventLoopFuture<Backlog> {
-        let rest: EventLoopFuture<LogSlice> =
-            if let limit, slice.hasMore || slice.head < position {
-                commands.readLatest(name, before: nil, limit: limit)
-            } else if slice.head < position {
-                // A position beyond the log is of another one: all of this log is news.
-                commands.read(name, after: .zero, limit: settings.catchUpSlice)
-            } else {
-                eventLoop.makeSucceededFuture(slice)
-            }
-        return rest.map { Backlog(entries: $0.entries, start: .zero, recovered: false) }
-    }
-
-    private func begin(
-        _ member: Member, after backlog: Backlog, roster: Roster?, in room: LoopRoom,
-        completion: @escaping (Result<JoinOutcome, BrokerError>) -> Void
-    ) {
-        // A client that comes from a node which is ahead of this one has seen more than this room has delivered here.
-        var head = room.position
-        if backlog.recovered == true, let start = backlog.start { head = max(head, start) }
-        completion(.success(JoinOutcome(position: head, recovered: backlog.recovered, roster: roster)))
-        guard !member.isGone else { return }
-        member.rosterRevision = roster?.revision ?? member.rosterRevision
-        writeHeldNotices(of: member)
-        if let start = backlog.start {
-            let entries = backlog.entries.filter { $0.position <= room.position }
-            // Where the socket took no more, or nothing was missed, the ring and the log go on from here.
-            let reached = backlog.recovered == true ? start : entries.first?.position.predecessor
-            member.progress = .behind(write(entries, to: member) ?? reached ?? backlog.roomPosition)
-            advance(member, in: room)
-        } else {
-            member.progress = .live
-        }
-        flush()
-    }
-
-    private func giveUp(_ member: Member, isNew: Bool, at fallback: Position, in room: LoopRoom) {
-        guard !member.isGone else { return }
-        if isNew {
-            room.remove(member)
-            member.session.memberships[room.name] = nil
-            if !room.name.isInbox { commands.leave(room.name, session: member.session.id) }
-            closeIfEmpty(room)
-        } else {
-            writeHeldNotices(of: member)
-            member.progress = .behind(fallback)
-            advance(member, in: room)
-            flush()
-        }
-    }
-
-    private func writeHeldNotices(of member: Member) {
-        guard case .entering(let notices) = member.progress else { return }
-        for notice in notices where notice.revision > member.rosterRevision { write(notice.frame, to: member.session) }
-    }
-
-    // MARK: - Catching up
-
-    private func fallBehind(_ member: Member, at position: Position, in room: LoopRoom) {
-        member.progress = .behind(position)
-        metrics.slowMembers += 1
-        noteLagging(member, in: room)
-    }
-
-    private func noteLagging(_ member: Member, in room: LoopRoom) {
-        if !member.session.lagging.contains(room.name) { member.session.lagging.append(room.name) }
-    }
-
-    /// Takes a member on as far as its socket takes data: from the ring, else from the log.
-    private func advance(_ member: Member, in room: LoopRoom) {
-        while case .behind(let reached) = member.progress, !member.isReading, !member.isRetryScheduled, !member.isGone {
-            if reached == room.position {
-                member.progress = .live
-                return
-            }
-            // It is ahead of us: what we deliver next it has already, until we are there too.
-            if reached > room.position { return }
-            guard member.session.isWritable else { return noteLagging(member, in: room) }
-            guard let delivery = room.ring.delivery(after: reached) else {
-                readOn(member, after: reached, in: room)
-                return
-            }
-            let id = member.session.id
-            var isPast = reached == delivery.previous
-            delivery.forEachRun(where: { segment in
-                switch segment.kind {
-                case .message(let position):
-                    if position <= reached { return false }
-                    isPast = true
-                    return segment.exceptFor != id
-                case .gap: return isPast
-                case .notice, .signal: return false
-                }
-            }) { write($0, to: member.session) }
-            metrics.caughtUpMessages += delivery.messageCount(after: reached)
-            member.progress = .behind(delivery.last)
-        }
-    }
-
-    private func readOn(_ member: Member, after reached: Position, in room: LoopRoom) {
-        member.isReading = true
-        commands.read(room.name, after: reached, limit: settings.catchUpSlice).assumeIsolated().whenComplete {
-            [self] result in
-            member.isReading = false
-            guard !member.isGone, case .behind(let position) = member.progress, position == reached else { return }
-            switch result {
-            case .failure:
-                retryLater(member, in: room)
-            case .success(let slice):
-                guard member.session.isWritable else { return noteLagging(member, in: room) }
-                let entries = slice.entries.filter { $0.position <= room.position }
-                // The room has delivered beyond what the log still has, or what stood between is gone.
-                if !slice.isComplete || entries.isEmpty {
-                    tellGap(after: reached, before: entries.first?.position, to: member, in: room)
-                }
-                let written = write(entries, to: member)
-                metrics.caughtUpMessages += entries.count
-                member.progress = .behind(written ?? room.position)
-                advance(member, in: room)
-                flush()
-            }
-        }
-    }
-
-    private func retryLater(_ member: Member, in room: LoopRoom) {
-        guard !member.isRetryScheduled else { return }
-        member.isRetryScheduled = true
-        eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(500)) { [self] in
-            member.isRetryScheduled = false
-            guard !member.isGone, !member.isReading else { return }
-            advance(member, in: room)
-            flush()
-        }
-    }
-
-    private func tellGap(after: Position, before: Position?, to member: Member, in room: LoopRoom) {
-        var json = ByteBuffer()
-        ServerMessage.gap(room: room.name, after: after, before: before).write(into: &json)
-        var builder = DeliveryBuilder()
-        builder.append(json, as: .gap)
-        write(builder.finish(at: after).frames, to: member.session)
-    }
-
-    /// Writes as many entries as the socket takes, in pieces.
-    ///
-    /// - Returns: the position of the last one written; nil if none was.
-    private func write(_ entries: [LogEntry], to member: Member) -> Position? {
-        var written: Position?
-        var builder = DeliveryBuilder()
-        var previous = Position.zero
-        for entry in entries {
-            if builder.isEmpty, !member.session.isWritable { return written }
-            builder.append(
-                entry.body, at: entry.position, after: previous, time: entry.time, sentAt: 0, exceptFor: nil)
-            previous = entry.position
-            guard builder.byteCount >= settings.catchUpBytes || entry.position == entries.last?.position else {
-                continue
-            }
-            write(builder.finish(at: previous).frames, to: member.session)
-            builder = DeliveryBuilder()
-            written = previous
-        }
-        return written
-    }
-
     // MARK: - Writing
 
     /// Queues a frame of the session's own (an answer): it leaves with what else this turn of the loop brings.
@@ -526,7 +211,7 @@ package final class LoopHub: @unchecked Sendable {
         }
     }
 
-    private func write(_ frames: ByteBuffer, to session: any HubSession) {
+    func write(_ frames: ByteBuffer, to session: any HubSession) {
         session.write(frames)
         if !session.isAwaitingFlush {
             session.isAwaitingFlush = true
@@ -535,7 +220,7 @@ package final class LoopHub: @unchecked Sendable {
     }
 
     /// One flush per session and turn, however many rooms brought it something.
-    private func flush() {
+    func flush() {
         var next = 0
         while next < awaitingFlush.count {
             let session = awaitingFlush[next]
@@ -550,7 +235,7 @@ package final class LoopHub: @unchecked Sendable {
 
     // MARK: - Closing
 
-    private func closeIfEmpty(_ room: LoopRoom) {
+    func closeIfEmpty(_ room: LoopRoom) {
         guard room.members.isEmpty else { return }
         room.closings += 1
         let closing = room.closings
@@ -559,21 +244,6 @@ package final class LoopHub: @unchecked Sendable {
             rooms[room.name] = nil
             directory.close(room.name, for: self)
         }
-    }
-}
-
-extension Position {
-    /// The place right before, whether or not anything stands there.
-    fileprivate var predecessor: Position { Position(epoch: epoch, seq: seq == 0 ? 0 : seq - 1) }
-}
-
-extension Roster {
-    /// The same with a user who is among so many that not all are named.
-    fileprivate func naming(_ user: UserName) -> Roster {
-        guard hasMore, !members.contains(user), !members.isEmpty else { return self }
-        var roster = self
-        roster.members[members.count - 1] = user
-        return roster
     }
 }
 
