@@ -85,7 +85,10 @@ package final class Gateway: Service {
 
     package func run() async throws {
         let listener = makeListener()
-        let operations = makeOperationsListener()
+        // Hummingbird is asked to end, not cancelled: a connection just accepted would be dropped unfinished, which traps.
+        let operations = ServiceGroup(
+            configuration: .init(
+                services: [.init(service: makeOperationsListener())], gracefulShutdownSignals: [], logger: quietLogger))
         // Both go on while the node drains: who knocks is told to go elsewhere, and metrics can be read to the end.
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await Self.despiteGracefulShutdown { try await listener.run() } }
@@ -93,12 +96,21 @@ package final class Gateway: Service {
             tasks.addTask { [self] in
                 try await gracefulShutdown()
                 await drain()
+                await operations.triggerGracefulShutdown()
+                // The operations' task ends now. An operator's request that does not end is not waited for.
+                try await Task.sleep(for: .seconds(2))
             }
             // Whichever ends first, by failure or because the drain is over, ends the others.
             defer { tasks.cancelAll() }
             try await tasks.next()
         }
         logger.info("The gateway has stopped")
+    }
+
+    private var quietLogger: Logger {
+        var logger = logger
+        logger.logLevel = .critical
+        return logger
     }
 
     /// Runs in a task that hears nothing of a graceful shutdown, only of being cancelled.

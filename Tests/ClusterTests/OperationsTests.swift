@@ -169,7 +169,7 @@ extension ClusterTests {
             let lines = node.output.split(separator: "\n")
             #expect(lines.isEmpty == false)
             for line in lines {
-                let object = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+                let object = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
                 #expect(object?["level"] is String && object?["message"] is String, "\(line)")
             }
         }
