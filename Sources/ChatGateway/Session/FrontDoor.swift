@@ -13,7 +13,7 @@ final class FrontDoor: Doorkeeper {
         var maxConnections = 0
         var maxConnectionsPerAddress = 0
         /// Seconds that a refused client is told to wait.
-        var retryAfter = 2
+        var retryAfter = 1
     }
 
     private struct State {

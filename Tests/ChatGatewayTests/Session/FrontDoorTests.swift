@@ -101,7 +101,7 @@ struct FrontDoorTests {
             return
         }
         #expect(refusal.code == .full)
-        #expect(refusal.headers["Retry-After"] == ["2"])
+        #expect(refusal.headers["Retry-After"] == ["1"])
         first.closed(.lost)
         #expect(code(door, request()) == nil)
     }
