@@ -7,7 +7,7 @@ package import NIOCore
 /// behind the room's. Nothing is queued for it; it is brought up to date from the ring of recent frames, or from the log,
 /// as its socket takes data, and is live again when it has reached the room's position.
 ///
-/// `@unchecked Sendable`: confined to its event loop; every entry from outside asserts it.
+/// `@unchecked Sendable`: confined to its event loop; every entry from outside that writes asserts it.
 package final class LoopHub: @unchecked Sendable {
     package struct Settings: Sendable {
         /// Bytes of recent frames kept per room.
@@ -202,6 +202,7 @@ package final class LoopHub: @unchecked Sendable {
 
     /// Queues a frame of the session's own (an answer): it leaves with what else this turn of the loop brings.
     package func send(_ frames: ByteBuffer, to session: any HubSession) {
+        eventLoop.assertInEventLoop()
         write(frames, to: session)
         guard !isFlushScheduled else { return }
         isFlushScheduled = true

@@ -343,8 +343,9 @@ extension RoomDirectory: BrokerDelegate {
 
     package func statusChanged(to status: BrokerStatus) {
         switch status {
-        case .available: logger.info("The store is available")
-        case .unavailable(let reason): logger.warning("The store is unavailable", metadata: ["reason": "\(reason)"])
+        // The broker itself tells operators.
+        case .available: logger.debug("The store is available")
+        case .unavailable(let reason): logger.debug("The store is unavailable", metadata: ["reason": "\(reason)"])
         }
     }
 }
