@@ -39,6 +39,10 @@ package protocol BrokerDelegate: AnyObject {
     /// Everything that could be read has been handed over: a good moment to pass it on.
     func receivedAllForNow()
 
+    /// The store is another one than before, or was restarted: what it holds may end before what was delivered. Every
+    /// room is to be compared with its log, and what a log lacks to be given back.
+    func storeReplaced()
+
     /// The store became reachable or ceased to be.
     func statusChanged(to status: BrokerStatus)
 }
@@ -56,9 +60,12 @@ package protocol BrokerCommands: AnyObject {
     /// Appends one message to a room's log and publishes it. All appends of one room in one turn of the loop travel
     /// together, in order. `completion` runs on this loop, exactly once, within twice the command timeout.
     ///
-    /// - Parameter known: the last position that the caller has seen in the room (`.zero`: none). A log that ends before
-    ///   it went back or was lost, and goes on in a new epoch, greater than its own and the known one: otherwise positions
-    ///   would be given out a second time, and whoever has passed them would not hear what they now stand for.
+    /// A log goes on in a new epoch, greater than its own and the known one, when it ends before `known` or when its store
+    /// was replaced since its last message: positions that were lost would otherwise be given out a second time, and
+    /// whoever has passed them would not hear what they now stand for. For a second after a replacement such appends
+    /// wait, so that nodes can give back first what was lost (``restore(_:to:)``).
+    ///
+    /// - Parameter known: the last position that the caller has seen in the room (`.zero`: none).
     func append(
         _ draft: Draft, to room: RoomName, known: Position,
         completion: @escaping (Result<Receipt, BrokerError>) -> Void)
@@ -73,6 +80,14 @@ package protocol BrokerCommands: AnyObject {
 
     /// The latest entries, those before a position if one is given, oldest first.
     func readLatest(_ room: RoomName, before position: Position?, limit: Int) -> EventLoopFuture<LogSlice>
+
+    /// Where a room's log ends; `0-0` without a log.
+    func head(of room: RoomName) -> EventLoopFuture<Position>
+
+    /// Gives a log back the messages that the store lost: consecutive deliveries of this room, oldest first. Idempotent,
+    /// also when several nodes do it at a time with tails of different lengths. What the log holds already, or held and
+    /// dropped because of its age, is left out.
+    func restore(_ tail: [LogEntry], to room: RoomName) -> EventLoopFuture<Restoration>
 
     /// Counts a session into a room; idempotent. The user's first session there is announced as `user_joined` to all
     /// but `session`. Repeated by the broker itself when the store lost it, until ``leave(_:session:)``.
@@ -136,6 +151,15 @@ package struct LogEntry: Sendable, Equatable {
     }
 }
 
+/// What became of messages that were given back to a log.
+package enum Restoration: Sendable, Equatable {
+    /// The log holds them at their positions.
+    case restored
+    /// The log has gone on without them, in a newer epoch. They stand in it again under new positions; those after this
+    /// one, the last that the log and the giver have in common, are void.
+    case forked(at: Position)
+}
+
 /// Entries of a log, oldest first.
 package struct LogSlice: Sendable, Equatable {
     package var entries: [LogEntry]
@@ -147,8 +171,11 @@ package struct LogSlice: Sendable, Equatable {
     package var hasMore: Bool
     /// The log's last position at the time of reading.
     package var head: Position
+    /// Of a read after a position: the greatest position of the log that is not after it; nil where there is none.
+    package var floor: Position?
 
-    package init(entries: [LogEntry], isComplete: Bool, hasMore: Bool, head: Position) {
+    package init(entries: [LogEntry], isComplete: Bool, hasMore: Bool, head: Position, floor: Position? = nil) {
+        self.floor = floor
         self.entries = entries
         self.isComplete = isComplete
         self.hasMore = hasMore

@@ -10,6 +10,8 @@ package final class Delivery: Sendable {
             case message(Position)
             /// Something lost, told at its place among the messages.
             case gap
+            /// What was delivered after ``Delivery/last`` is void. Stands alone in its delivery.
+            case rewind
             /// Presence, with its ``PresenceChange/revision``: never dropped.
             case notice(revision: UInt64)
             /// Typing and signals: dropped for who cannot keep up.
@@ -36,6 +38,8 @@ package final class Delivery: Sendable {
     package let isUniform: Bool
     /// Whether some members do not get all of it.
     package let isSelective: Bool
+    /// Whether the room goes back to ``last``.
+    package var isRewind: Bool { segments.count == 1 && segments[0].kind == .rewind }
 
     fileprivate init(_ builder: DeliveryBuilder, previous: Position, last: Position) {
         frames = builder.frames

@@ -36,7 +36,7 @@ extension LoopHub {
                     isPast = true
                     return segment.exceptFor != id
                 case .gap: return isPast
-                case .notice, .signal: return false
+                case .notice, .signal, .rewind: return false
                 }
             }) { write($0, to: member.session) }
             metrics.caughtUpMessages += delivery.messageCount(after: reached)

@@ -175,7 +175,12 @@ extension LoopHub {
         guard !member.isGone else { return }
         member.rosterRevision = roster?.revision ?? member.rosterRevision
         writeHeldNotices(of: member)
-        if let start = backlog.start {
+        if let position = member.rewoundTo {
+            // What it was to replay may be void: it begins again where the room did.
+            member.rewoundTo = nil
+            member.progress = .behind(min(position, backlog.start ?? position))
+            advance(member, in: room)
+        } else if let start = backlog.start {
             let entries = backlog.entries.filter { $0.position <= room.position }
             // Where the socket took no more, or nothing was missed, the ring and the log go on from here.
             let reached = backlog.recovered == true ? start : entries.first?.position.predecessor

@@ -122,7 +122,31 @@ package final class LoopHub: @unchecked Sendable {
         flush()
     }
 
+    /// The store lost what came after a position: whoever has it is told to drop it.
+    private func rewind(_ room: LoopRoom, by delivery: Delivery) {
+        let position = delivery.last
+        room.position = position
+        room.ring.removeAll()
+        for member in room.members {
+            switch member.progress {
+            case .live:
+                write(delivery.frames, to: member.session)
+            case .behind(let reached):
+                // Who has not come so far has nothing to drop.
+                guard reached > position else { continue }
+                write(delivery.frames, to: member.session)
+                member.progress = .behind(position)
+                advance(member, in: room)
+            case .entering(var notices):
+                notices.append((.max, delivery.frames))
+                member.progress = .entering(notices: notices)
+                member.rewoundTo = min(member.rewoundTo ?? position, position)
+            }
+        }
+    }
+
     private func deliver(_ delivery: Delivery, to room: LoopRoom) {
+        if delivery.isRewind { return rewind(room, by: delivery) }
         let before = room.position
         if delivery.last > before {
             room.position = delivery.last
@@ -163,7 +187,7 @@ package final class LoopHub: @unchecked Sendable {
                         notices.append((revision, delivery.frame(index)))
                     case .gap where isGapAtTheEnd:
                         notices.append((.max, delivery.frame(index)))
-                    case .notice, .gap, .message, .signal: break
+                    case .notice, .gap, .message, .signal, .rewind: break
                     }
                 }
                 member.progress = .entering(notices: notices)
@@ -193,7 +217,7 @@ package final class LoopHub: @unchecked Sendable {
                 if !isWritable { metrics.droppedSignals += 1 }
                 return isWritable
             case .gap: return gaps
-            case .message: return false
+            case .message, .rewind: return false
             }
         }) { write($0, to: member.session) }
     }

@@ -54,6 +54,8 @@ package final class Member {
     var progress: Progress = .entering(notices: [])
     /// Presence up to this revision is known to the session from its `joined`.
     var rosterRevision: UInt64 = 0
+    /// Where the room went back to while its join was under way.
+    var rewoundTo: Position?
     var index = 0
     var isGone = false
     /// A read of the log for it is under way.

@@ -122,6 +122,14 @@ private final class MemoryCommands: BrokerCommands, @unchecked Sendable {
         answer { $0.readLatest(room, before: position, limit: limit) }
     }
 
+    func head(of room: RoomName) -> EventLoopFuture<Position> {
+        answer { $0.head(of: room) }
+    }
+
+    func restore(_ tail: [LogEntry], to room: RoomName) -> EventLoopFuture<Restoration> {
+        answer { $0.restore(tail, to: room) }
+    }
+
     func enter(_ room: RoomName, session: SessionID, user: UserName) -> EventLoopFuture<Roster> {
         answer { $0.enter(room, session: session, user: user) }
     }

@@ -9,6 +9,10 @@ final class MemoryStore {
         var start = 0
         var head = Position.zero
         var lastUse: UInt64 = 0
+        /// The last entries were given back by somebody who had them: others may have been lost.
+        var endsRestored = false
+        /// Entries given back that the log had gone on without, by their old positions.
+        var movedEntries: Set<Position> = []
         /// Identities stored by a retry, so that a late original is not stored again.
         var retried: [ByteBuffer: (receipt: Receipt, until: UInt64)] = [:]
         var sessions: [SessionID: UserName] = [:]
@@ -59,11 +63,7 @@ final class MemoryStore {
         if let identity, let first = duplicate(of: identity, isRetry: draft.isRetry, in: room, at: now) { return first }
 
         let previous = room.head
-        if previous == .zero || previous < known {
-            room.head = Position(epoch: max(now, known.epoch + 1), seq: 1)
-        } else {
-            room.head.seq += 1
-        }
+        advance(room, known: known, at: now)
         let receipt = Receipt(position: room.head, time: now, isDuplicate: false)
         room.entries.append(LogEntry(position: room.head, time: now, body: draft.body))
         trim(room)
@@ -77,6 +77,68 @@ final class MemoryStore {
                     messages: [.init(body: draft.body, exceptFor: draft.exceptFor)])),
             in: name)
         return receipt
+    }
+
+    /// Moves the head on to the position of the next entry.
+    private func advance(_ room: Room, known: Position, at now: UInt64) {
+        if room.head == .zero || room.head < known || room.endsRestored {
+            room.head = Position(epoch: max(now, known.epoch + 1, room.head.epoch + 1), seq: 1)
+        } else {
+            room.head.seq += 1
+        }
+        room.endsRestored = false
+    }
+
+    func head(of name: RoomName) -> Position { rooms[name]?.head ?? .zero }
+
+    /// Like the script of the same name in Redis.
+    func restore(_ tail: [LogEntry], to name: RoomName) -> Restoration {
+        let room = makeRoom(name)
+        let now = clock()
+        room.lastUse = now
+        var lost: [LogEntry] = []
+        var fork: Position?
+        var hint: (previous: Position, entry: LogEntry)?
+        for entry in tail {
+            if entry.position > room.head, lost.isEmpty {
+                hint = (room.head, entry)
+                room.entries.append(entry)
+                room.head = entry.position
+                room.endsRestored = true
+                continue
+            }
+            let next = firstIndex(in: room.log, after: entry.position)
+            let before = next > room.start ? room.entries[next - 1].position : nil
+            if before == entry.position { continue }
+            let following = next < room.entries.endIndex ? room.entries[next].position : .zero
+            guard !lost.isEmpty || (following.epoch > entry.position.epoch && following.seq == 1) else { continue }
+            fork = fork ?? before ?? Position(epoch: entry.position.epoch, seq: entry.position.seq - 1)
+            lost.append(entry)
+        }
+        if let hint { publish(hint.entry, after: hint.previous, in: name) }
+        guard let fork else { return .restored }
+
+        let later = room.entries[firstIndex(in: room.log, after: fork)...]
+        for entry in lost {
+            let length = StoredMessage.identityLength(of: entry.body) ?? 0
+            let isKnown = length > 0 && later.contains { $0.body.prefix(length) == entry.body.prefix(length) }
+            guard !isKnown, room.movedEntries.insert(entry.position).inserted else { continue }
+            let previous = room.head
+            advance(room, known: .zero, at: now)
+            let moved = LogEntry(position: room.head, time: entry.time, body: entry.body)
+            room.entries.append(moved)
+            publish(moved, after: previous, in: name)
+        }
+        return .forked(at: fork)
+    }
+
+    private func publish(_ entry: LogEntry, after previous: Position, in name: RoomName) {
+        publish(
+            .messages(
+                MessageBatch(
+                    previous: previous, first: entry.position, time: entry.time, sentAt: 0,
+                    messages: [.init(body: entry.body, exceptFor: nil)])),
+            in: name)
     }
 
     /// Retries are looked for in the log; others only while retries of this room are remembered.
@@ -117,7 +179,7 @@ final class MemoryStore {
         return LogSlice(
             entries: Array(entries), isComplete: isHere || isRightBefore,
             hasMore: entries.endIndex < room.entries.endIndex,
-            head: room.head)
+            head: room.head, floor: from > room.start ? room.entries[from - 1].position : nil)
     }
 
     func readLatest(_ name: RoomName, before position: Position?, limit: Int) -> LogSlice {
@@ -192,4 +254,8 @@ final class MemoryStore {
         return Roster(
             members: Array(rest.prefix(limit)), count: users.count, hasMore: rest.count > limit, revision: revision)
     }
+}
+
+extension ByteBuffer {
+    fileprivate func prefix(_ length: Int) -> ByteBuffer? { getSlice(at: readerIndex, length: length) }
 }

@@ -15,6 +15,10 @@ package final class RoomDirectory: @unchecked Sendable {
         package var repairSlice = 500
         /// How long after a failed read of the log the next one follows.
         package var retryDelay: TimeAmount = .milliseconds(250)
+        /// How long others with longer tails may give a log back what it lost before this node does with a shorter one.
+        package var restoreGrace: TimeAmount = .milliseconds(500)
+        /// Bytes of recent messages of all rooms that are kept to be given back to a store that lost them.
+        package var tailBytes = 64 << 20
         /// Above this many users a room's comings and goings are told as counts.
         package var presenceLimit = 500
         /// The least time between two counts.
@@ -23,9 +27,15 @@ package final class RoomDirectory: @unchecked Sendable {
         package init() {}
     }
 
-    private final class Room {
+    final class Room {
         let name: RoomName
         var feed = RoomFeed()
+        var tail = RoomTail()
+        /// Whether messages came since the room's last turn to be audited, and ticks without any.
+        var wasHeard = true
+        var quietTicks = 0
+        /// Distinguishes its place in the schedule from an earlier one.
+        var auditTurn = 0
         /// Loops that want the room, by index, each with its latest question.
         var interested: [Int: Int] = [:]
         /// What this turn brought so far.
@@ -42,16 +52,19 @@ package final class RoomDirectory: @unchecked Sendable {
         init(name: RoomName) { self.name = name }
     }
 
-    private let broker: any Broker
-    private let eventLoop: any EventLoop
-    private let settings: Settings
-    private let logger: Logger
-    private var commands: (any BrokerCommands)?
+    let broker: any Broker
+    let eventLoop: any EventLoop
+    let settings: Settings
+    let logger: Logger
+    var commands: (any BrokerCommands)?
     private var hubs: [LoopHub] = []
-    private var rooms: [RoomName: Room] = [:]
+    var rooms: [RoomName: Room] = [:]
     private var roomsInTurn: [Room] = []
     private var outgoing: [[(RoomName, Delivery)]] = []
-    private var counters = Metrics()
+    var counters = Metrics()
+    private var tails: TailBudget<Room>
+    var audits = AuditSchedule<(room: Room, turn: Int)>()
+    private var isStoreAvailable = false
 
     package struct Metrics: Sendable, Equatable {
         package var rooms = 0
@@ -61,6 +74,11 @@ package final class RoomDirectory: @unchecked Sendable {
         package var repetitions = 0
         package var gaps = 0
         package var failedReads = 0
+        /// Heads of logs that were asked for.
+        package var audits = 0
+        /// Messages given back to logs, and rooms that went back because their log had forked.
+        package var restoredMessages = 0
+        package var rewinds = 0
 
         package init() {}
     }
@@ -70,6 +88,7 @@ package final class RoomDirectory: @unchecked Sendable {
         self.eventLoop = broker.eventLoop
         self.settings = settings
         self.logger = logger
+        tails = TailBudget(byteLimit: settings.tailBytes)
     }
 
     /// Connects the loops' hubs, before the first room is opened.
@@ -79,6 +98,9 @@ package final class RoomDirectory: @unchecked Sendable {
             outgoing = Array(repeating: [], count: hubs.count)
             commands = broker.commands(on: eventLoop)
             broker.setDelegate(self)
+            eventLoop.scheduleRepeatedTask(initialDelay: Self.auditTick, delay: Self.auditTick) { [weak self] _ in
+                self?.auditSomeRooms()
+            }
         }
     }
 
@@ -105,6 +127,7 @@ package final class RoomDirectory: @unchecked Sendable {
             let room = rooms[name] ?? Room(name: name)
             room.interested[index] = opening
             if rooms.updateValue(room, forKey: name) == nil {
+                scheduleAudit(of: room, in: 1)
                 broker.subscribe(to: name)
             } else if room.isLocated {
                 // What this turn brought until now stands before the position that the new loop begins at.
@@ -125,6 +148,7 @@ package final class RoomDirectory: @unchecked Sendable {
             counters.repairedMessages += room.feed.repairedMessages
             counters.repetitions += room.feed.repetitions
             rooms[name] = nil
+            room.tail.removeAll()
             broker.unsubscribe(from: name)
         }
     }
@@ -139,7 +163,7 @@ package final class RoomDirectory: @unchecked Sendable {
 
     // MARK: - Feeds
 
-    private func perform(_ action: RoomFeed.Action, for room: Room) {
+    func perform(_ action: RoomFeed.Action, for room: Room) {
         switch action {
         case .none:
             break
@@ -148,6 +172,9 @@ package final class RoomDirectory: @unchecked Sendable {
         case .read(let request, let items):
             deliver(items, to: room)
             read(request, for: room)
+        case .restore(let request, let items):
+            deliver(items, to: room)
+            restore(request, for: room)
         }
     }
 
@@ -168,15 +195,15 @@ package final class RoomDirectory: @unchecked Sendable {
             case .failure(let error):
                 counters.failedReads += 1
                 logger.debug("Reading a room's log failed", metadata: ["room": "\(room.name)", "error": "\(error)"])
-                if room.feed.failed(request.id) { scheduleRetry(for: room) }
+                if room.feed.failed(request.id) { scheduleRetry(for: room, in: settings.retryDelay) }
             }
         }
     }
 
-    private func scheduleRetry(for room: Room) {
+    func scheduleRetry(for room: Room, in delay: TimeAmount) {
         guard !room.isRetryScheduled else { return }
         room.isRetryScheduled = true
-        eventLoop.assumeIsolated().scheduleTask(in: settings.retryDelay) { [self] in
+        eventLoop.assumeIsolated().scheduleTask(in: delay) { [self] in
             room.isRetryScheduled = false
             guard rooms[room.name] === room else { return }
             perform(room.feed.retry(), for: room)
@@ -214,6 +241,16 @@ package final class RoomDirectory: @unchecked Sendable {
                         "room": "\(room.name)", "after": "\(after)", "before": "\(before.map { "\($0)" } ?? "-")",
                     ])
                 append(.gap(room: room.name, after: after, before: before), as: .gap, to: room)
+            case .rewind(let position):
+                counters.rewinds += 1
+                logger.warning(
+                    "The store lost messages of a room and went on without them",
+                    metadata: ["room": "\(room.name)", "after": "\(position)"])
+                seal(room)
+                room.position = position
+                room.tail.rewind(to: position)
+                append(.rewind(room: room.name, to: position), as: .rewind, to: room)
+                seal(room)
             }
         }
     }
@@ -247,12 +284,23 @@ package final class RoomDirectory: @unchecked Sendable {
     }
 
     /// Closes what the turn brought for a room and queues it for the interested loops.
-    private func seal(_ room: Room) {
+    func seal(_ room: Room) {
         guard !room.turn.isEmpty else { return }
         let delivery = room.turn.finish(at: room.position)
         room.turn = DeliveryBuilder()
+        if delivery.messageCount > 0 { remember(delivery, of: room) }
         for index in room.interested.keys { outgoing[index].append((room.name, delivery)) }
     }
+
+    private func remember(_ delivery: Delivery, of room: Room) {
+        room.tail.append(delivery)
+        let forgotten = tails.add(
+            delivery.frames.readableBytes + Self.deliveryOverhead, number: room.tail.next - 1, of: room)
+        for (room, number) in forgotten { room.tail.remove(number) }
+    }
+
+    /// About what a delivery takes besides its frames.
+    private static let deliveryOverhead = 256
 
     /// One hop per interested loop.
     private func dispatch() {
@@ -265,6 +313,13 @@ package final class RoomDirectory: @unchecked Sendable {
             } else {
                 hub.eventLoop.execute { hub.deliver(deliveries) }
             }
+        }
+    }
+
+    private func auditSomeRooms() {
+        let due = audits.tick()
+        for (room, turn) in due where turn == room.auditTurn && rooms[room.name] === room {
+            isStoreAvailable ? takeTurn(room) : scheduleAudit(of: room, in: 2)
         }
     }
 
@@ -320,6 +375,7 @@ extension RoomDirectory: BrokerDelegate {
         counters.publications += 1
         switch publication {
         case .messages(let batch):
+            room.wasHeard = true
             perform(room.feed.received(batch), for: room)
         case .signal(let event, let origin):
             guard room.isLocated else { return }
@@ -341,7 +397,15 @@ extension RoomDirectory: BrokerDelegate {
         dispatch()
     }
 
+    package func storeReplaced() {
+        for room in rooms.values {
+            room.feed.storeReplaced()
+            audit(room)
+        }
+    }
+
     package func statusChanged(to status: BrokerStatus) {
+        isStoreAvailable = status == .available
         switch status {
         // The broker itself tells operators.
         case .available: logger.debug("The store is available")

@@ -14,6 +14,8 @@ package struct RoomFeed: Sendable {
         case deliver([Item])
         /// Hand these on (possibly none), then read the log.
         case read(ReadRequest, delivering: [Item])
+        /// Hand these on (possibly none), then give the log back what it lost.
+        case restore(RestoreRequest, delivering: [Item])
     }
 
     package enum Item: Sendable, Equatable {
@@ -25,6 +27,8 @@ package struct RoomFeed: Sendable {
         case gap(after: Position, before: Position?)
         /// The feed has found its place: deliveries follow after this position.
         case located(Position)
+        /// What was delivered after this position is void: the store lost it.
+        case rewind(to: Position)
     }
 
     package struct ReadRequest: Sendable, Equatable {
@@ -42,6 +46,21 @@ package struct RoomFeed: Sendable {
         }
     }
 
+    package struct RestoreRequest: Sendable, Equatable {
+        /// Answers to older requests are ignored.
+        package var id: Int
+        /// The log has nothing of ours after this position.
+        package var after: Position
+        /// Others had their turn: what is held goes back even if it does not follow that position closely.
+        package var isLastResort: Bool
+
+        package init(id: Int, after: Position, isLastResort: Bool) {
+            self.id = id
+            self.after = after
+            self.isLastResort = isLastResort
+        }
+    }
+
     private enum State: Sendable, Equatable {
         /// The subscription was never confirmed.
         case waiting
@@ -50,6 +69,8 @@ package struct RoomFeed: Sendable {
         case following(Position)
         /// The log is being read after this position.
         case repairing(Position)
+        /// What was delivered up to the first position is given back to a log that has nothing of it after the second one.
+        case restoring(Position, after: Position)
     }
 
     private var state = State.waiting
@@ -61,6 +82,10 @@ package struct RoomFeed: Sendable {
     private var lastRequest = 0
     /// The position after which a loss was told while nothing newer was there.
     private var toldLossAfter: Position?
+    /// The store was replaced, and the log not compared with what was delivered yet.
+    private var mayHaveForked = false
+    /// The log lacked what we delivered already when it was last read.
+    private var hasWaitedForOthers = false
     /// Reads in a row that brought nothing of what a held publication promises.
     private var fruitlessReads = 0
 
@@ -78,7 +103,15 @@ package struct RoomFeed: Sendable {
     package var position: Position? {
         switch state {
         case .waiting, .locating: nil
-        case .following(let position), .repairing(let position): position
+        case .following(let position), .repairing(let position), .restoring(let position, _): position
+        }
+    }
+
+    /// Whether everything known to be in the log was handed on.
+    package var isFollowing: Bool {
+        switch state {
+        case .following: true
+        case .waiting, .locating, .repairing, .restoring: false
         }
     }
 
@@ -88,9 +121,14 @@ package struct RoomFeed: Sendable {
         case .waiting, .locating:
             state = .locating
             return .read(request(.head), delivering: [])
-        case .following(let position), .repairing(let position):
+        case .following(let position), .repairing(let position), .restoring(let position, _):
             return read(after: position, delivering: [])
         }
+    }
+
+    /// The store was replaced: the log may lack what was delivered. An audit is to follow.
+    package mutating func storeReplaced() {
+        mayHaveForked = true
     }
 
     /// A publication arrived.
@@ -99,7 +137,7 @@ package struct RoomFeed: Sendable {
         switch state {
         case .waiting:
             return .none
-        case .locating, .repairing:
+        case .locating, .repairing, .restoring:
             hold(batch)
             return .none
         case .following(let position):
@@ -119,10 +157,15 @@ package struct RoomFeed: Sendable {
         }
     }
 
-    /// The log's head is known to be at `head` (an audit without reading): reads what is missing.
+    /// The log is known to end at `head` (an audit): reads what is missing here, or gives back what is missing there.
     package mutating func audited(head: Position) -> Action {
-        guard case .following(let position) = state, head > position else { return .none }
-        holes += 1
+        guard case .following(let position) = state else { return .none }
+        if head == position {
+            mayHaveForked = false
+            return .none
+        }
+        if head > position { holes += 1 }
+        if head < position, mayHaveForked { return restore(upTo: position, after: head, delivering: []) }
         return read(after: position, delivering: [])
     }
 
@@ -130,13 +173,20 @@ package struct RoomFeed: Sendable {
     package mutating func finished(_ id: Int, with slice: LogSlice) -> Action {
         guard id == lastRequest else { return .none }
         switch state {
-        case .waiting, .following:
+        case .waiting, .following, .restoring:
             return .none
         case .locating:
+            mayHaveForked = false
             state = .following(slice.head)
             return proceed(from: slice.head, delivering: [.located(slice.head)])
         case .repairing(let position):
             var items: [Item] = []
+            if mayHaveForked, slice.hasForked(from: position) {
+                return restore(
+                    upTo: position, after: slice.head < position ? slice.head : slice.floor ?? .zero, delivering: [])
+            }
+            mayHaveForked = false
+            hasWaitedForOthers = false
             if slice.isComplete {
                 toldLossAfter = nil
             } else if toldLossAfter == position {
@@ -159,23 +209,57 @@ package struct RoomFeed: Sendable {
         }
     }
 
-    /// A read failed.
+    /// The log was given back what is held here.
+    package mutating func restored(_ id: Int, _ restoration: Restoration) -> Action {
+        guard id == lastRequest, case .restoring(let position, _) = state else { return .none }
+        switch restoration {
+        case .restored:
+            return read(after: position, delivering: [])
+        case .forked(let common):
+            return rewind(to: common, from: position)
+        }
+    }
+
+    /// Nothing is held of what the log lost, and nobody else has given it back.
+    package mutating func heldNothing(_ id: Int) -> Action {
+        guard id == lastRequest, case .restoring(let position, let after) = state else { return .none }
+        // Of a log that is gone altogether members may keep what they have seen.
+        guard after == .zero else { return rewind(to: after, from: position) }
+        mayHaveForked = false
+        toldLossAfter = position
+        return read(after: position, delivering: [.gap(after: position, before: nil)])
+    }
+
+    private mutating func rewind(to common: Position, from position: Position) -> Action {
+        mayHaveForked = false
+        hasWaitedForOthers = false
+        guard common < position else { return read(after: position, delivering: []) }
+        // What was held speaks of the history that is void; whatever is true stands in the log.
+        held = []
+        heldBytes = 0
+        notHeldUpTo = nil
+        // If the log does not reach back so far: what is missing before its beginning was delivered.
+        toldLossAfter = common
+        return read(after: common, delivering: [.rewind(to: common)])
+    }
+
+    /// A read or a restoration failed.
     ///
     /// - Returns: whether it is still wanted: ask again later with ``retry()``.
     package func failed(_ id: Int) -> Bool {
         guard id == lastRequest else { return false }
         switch state {
         case .waiting, .following: return false
-        case .locating, .repairing: return true
+        case .locating, .repairing, .restoring: return true
         }
     }
 
-    /// Time to ask again after a failure.
+    /// Time to ask again after a failure, or to see what others have given back.
     package mutating func retry() -> Action {
         switch state {
         case .waiting, .following: .none
         case .locating: .read(request(.head), delivering: [])
-        case .repairing(let position): read(after: position, delivering: [])
+        case .repairing(let position), .restoring(let position, _): read(after: position, delivering: [])
         }
     }
 
@@ -239,6 +323,14 @@ package struct RoomFeed: Sendable {
         return .read(request(.after(position)), delivering: items)
     }
 
+    private mutating func restore(upTo position: Position, after: Position, delivering items: [Item]) -> Action {
+        state = .restoring(position, after: after)
+        lastRequest += 1
+        defer { hasWaitedForOthers = true }
+        return .restore(
+            RestoreRequest(id: lastRequest, after: after, isLastResort: hasWaitedForOthers), delivering: items)
+    }
+
     private mutating func request(_ range: ReadRequest.Range) -> ReadRequest {
         lastRequest += 1
         return ReadRequest(id: lastRequest, range: range)
@@ -253,6 +345,17 @@ package struct RoomFeed: Sendable {
         }
         heldBytes += bytes
         held.append(batch)
+    }
+}
+
+extension LogSlice {
+    /// Whether this log, read after a position that is not in it, never had it or lost it, rather than trimmed it away:
+    /// it ends before, or has gone on in a newer epoch.
+    fileprivate func hasForked(from position: Position) -> Bool {
+        guard !isComplete else { return false }
+        if head < position { return true }
+        guard let next = entries.first?.position else { return false }
+        return next.epoch > position.epoch && next.seq == 1
     }
 }
 

@@ -75,6 +75,57 @@ package enum StoredMessage {
         }
     }
 
+    /// How many of a stored message's first bytes tell room, user and `id`, as ``render(room:user:id:to:content:)`` said;
+    /// nil without `id`.
+    package static func identityLength(of body: ByteBuffer) -> Int? {
+        body.withUnsafeReadableBytes { bytes in
+            // Names need no escapes, so the user and `id` follow the room, each right after the other.
+            guard let user = place(of: #""user":""#, in: bytes, from: beginning.utf8CodeUnitCount),
+                let userEnd = bytes[user...].firstIndex(of: UInt8(ascii: "\"")),
+                let id = place(of: #","id":""#, in: bytes, from: userEnd + 1), id == userEnd + 1 + 7
+            else { return nil }
+            var at = id
+            while at < bytes.count {
+                if bytes[at] == UInt8(ascii: "\"") { return at + 1 }
+                at += bytes[at] == UInt8(ascii: "\\") ? 2 : 1
+            }
+            return nil
+        }
+    }
+
+    /// The place after the first occurrence of `text`.
+    private static func place(of text: StaticString, in bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
+        let wanted = UnsafeRawBufferPointer(staticString: text)
+        guard bytes.count >= wanted.count, start <= bytes.count - wanted.count else { return nil }
+        for at in start...(bytes.count - wanted.count)
+        where bytes[at] == wanted[0]
+            && UnsafeRawBufferPointer(rebasing: bytes[at..<(at + wanted.count)]).elementsEqual(wanted)
+        {
+            return at + wanted.count
+        }
+        return nil
+    }
+
+    /// Reads back what ``write(_:position:time:into:)`` wrote; nil for anything else.
+    package static func read(_ event: ByteBuffer) -> (body: ByteBuffer, position: Position, time: UInt64)? {
+        event.withUnsafeReadableBytes { bytes in
+            let headLength = head.utf8CodeUnitCount
+            guard bytes.count > headLength, bytes.starts(with: UnsafeRawBufferPointer(staticString: head)),
+                let quote = bytes[headLength...].firstIndex(of: UInt8(ascii: "\"")),
+                let position = Position(decimal: UnsafeRawBufferPointer(rebasing: bytes[headLength..<quote])),
+                let timeStart = place(of: beforeTime, in: bytes, from: quote),
+                timeStart == quote + beforeTime.utf8CodeUnitCount,
+                let timeEnd = bytes[timeStart...].firstIndex(of: UInt8(ascii: ",")),
+                let time = UInt64(String(decoding: bytes[timeStart..<timeEnd], as: UTF8.self))
+            else { return nil }
+            var body = ByteBuffer()
+            body.reserveCapacity(beginning.utf8CodeUnitCount + bytes.count - timeEnd)
+            body.writeStaticString(beginning)
+            body.writeBytes(bytes[timeEnd...])
+            return (body, position, time)
+        }
+    }
+
     /// Exactly the bytes that ``write(_:position:time:into:)`` appends.
     package static func length(of body: ByteBuffer, position: Position, time: UInt64) -> Int {
         let numbers =

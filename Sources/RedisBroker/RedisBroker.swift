@@ -37,7 +37,8 @@ package final class RedisBroker: Broker, Service {
                     scripts: isSubscription ? [] : Script.all, isSubscription: isSubscription,
                     handshakeTimeout: configuration.connectTimeout, commandTimeout: configuration.commandTimeout,
                     pingInterval: configuration.pingInterval),
-                backoff: configuration.backoff, counters: counters, logger: logger)
+                backoff: configuration.backoff, settlingTime: configuration.settlingTime, counters: counters,
+                logger: logger)
         }
 
         var commands: [RedisCommands] = []

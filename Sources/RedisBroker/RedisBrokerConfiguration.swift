@@ -35,6 +35,10 @@ package struct RedisBrokerConfiguration: Sendable {
     package var leaseTimeout: TimeAmount = .seconds(3)
     /// The shortest and the longest mean pause before connecting again.
     package var backoff = Backoff.Limits(shortest: .milliseconds(50), longest: .seconds(2))
+    /// So long after a restart or a failover of Redis no room begins a new epoch: the nodes give back first what it lost.
+    package var settlingTime: TimeAmount = .seconds(1)
+    /// So many replicas must have a message before it is acknowledged (0: the primary alone).
+    package var ackReplicas = 0
     /// One append call carries at most so many bytes of messages.
     package var appendBytes = 256 << 10
     /// So many bytes of messages may wait for Redis on one event loop; what exceeds it is refused.

@@ -32,6 +32,7 @@ final class RedisSupervisor: @unchecked Sendable {
         self.logger = logger
         subscriber.stateChanged = { [weak self] in self?.judge() }
         registry.stateChanged = { [weak self] in self?.judge() }
+        commands.link.events.storeReplaced = { [weak self] in self?.subscriber.delegate?.storeReplaced() }
         commands.link.events.up = { [weak self] in
             guard let self else { return }
             self.commands.connectionUp()

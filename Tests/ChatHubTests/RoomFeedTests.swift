@@ -204,6 +204,9 @@ struct RoomFeedTests {
             case .read(let request, let these):
                 items = these
                 reads.append(request)
+            case .restore(let request, _):
+                Issue.record("seed \(seed): \(request)")
+                items = []
             }
             for item in items {
                 switch item {
@@ -214,6 +217,7 @@ struct RoomFeedTests {
                     }
                 case .entries(let entries): delivered += entries.map(\.position)
                 case .gap(let after, let before): Issue.record("seed \(seed): a gap \(after) \(before as Any)")
+                case .rewind(let position): Issue.record("seed \(seed): back to \(position)")
                 }
             }
         }

@@ -152,6 +152,35 @@ struct HistoryWriterTests {
     }
 }
 
+struct ReadingBackTests {
+    @Test(arguments: ["7f", "with \"quotes\" and \\", "é", nil])
+    func `An event is read back as it was stored, and its identity is found`(id: String?) throws {
+        for name in ["general", "user", "id"] {
+            let (body, length) = StoredMessage.render(
+                room: try room(name), user: try user("id"), id: id.flatMap { RequestID($0) }, to: nil,
+                content: Content(string: #"","id":"x","time":5,"#))
+            #expect(StoredMessage.identityLength(of: body) == length)
+            var event = ByteBuffer()
+            let position = Position(epoch: 1_700_000_000_000, seq: 18)
+            StoredMessage.write(body, position: position, time: 1_700_000_000_001, into: &event)
+            let read = try #require(StoredMessage.read(event))
+            #expect(read.body == body)
+            #expect(read.position == position)
+            #expect(read.time == 1_700_000_000_001)
+        }
+    }
+
+    @Test(arguments: [
+        "", "{}", #"{"type":"message"}"#, #"{"type":"message","position":"#, #"{"type":"message","position":"1-1","#,
+        #"{"type":"message","position":"1-1","time":x,"room":"r"}"#, #"{"type":"joined","position":"1-1","time":1,"#,
+    ])
+    func `Anything else is not read`(text: String) {
+        let bytes = ByteBuffer(string: text)
+        #expect(StoredMessage.read(bytes) == nil)
+        #expect(StoredMessage.identityLength(of: bytes) == nil)
+    }
+}
+
 struct TextFrameTests {
     @Test(
         arguments: [

@@ -19,18 +19,21 @@ struct ConnectionMachineTests {
         var machine = Machine(
             handshake: try handshake(), isSubscription: isSubscription, now: start, handshakeTimeout: .seconds(2),
             commandTimeout: .seconds(2), pingInterval: .seconds(5))
-        if isReady { for _ in 0..<4 { _ = machine.received(ok, at: start) } }
+        if isReady { for _ in 0..<5 { _ = machine.received(ok, at: start) } }
         return machine
     }
 
     // MARK: Handshake
 
     @Test func everythingIsSaidInOneGo() throws {
-        #expect(try handshake().commands == [["CLIENT", "SETNAME", "name"], ["CLIENT", "INFO"], ["ROLE"], ["PING"]])
+        #expect(
+            try handshake().commands == [
+                ["CLIENT", "SETNAME", "name"], ["CLIENT", "INFO"], ["ROLE"], ["INFO", "replication"], ["PING"],
+            ])
         #expect(
             try handshake("redis://me:pw@host/2", scripts: [.leave]).commands == [
                 ["AUTH", "me", "pw"], ["SELECT", 2], ["CLIENT", "SETNAME", "name"], ["CLIENT", "INFO"], ["ROLE"],
-                ["PING"],
+                ["INFO", "replication"], ["PING"],
                 ["SCRIPT", "LOAD", .text(Script.leave.source)],
             ])
         #expect(try handshake("redis://:pw@host").commands.first == ["AUTH", "pw"])
@@ -38,7 +41,7 @@ struct ConnectionMachineTests {
 
     @Test func itEndsWithTheNamesOfTheScripts() throws {
         var handshake = try handshake(scripts: [.enter, .leave])
-        for _ in 0..<4 { #expect(handshake.received(ok) == .more) }
+        for _ in 0..<5 { #expect(handshake.received(ok) == .more) }
         #expect(handshake.received(.bulk(ByteBuffer(string: "abc"))) == .more)
         #expect(handshake.received(.error("NOPERM no script")) == .done(["abc", nil]))
     }
@@ -48,9 +51,9 @@ struct ConnectionMachineTests {
         ("redis://:pw@host", 0, "ERR AUTH <password> called without any password", "take it out"),
         ("redis://:pw@host", 0, "ERR unknown command 'AUTH', with args beginning with: 'secret'", "(ERR)"),
         ("redis://host/7", 0, "ERR DB index is out of range", "database 7"),
-        ("redis://host", 3, "NOAUTH Authentication required.", "put it into the Redis URL"),
-        ("redis://host", 3, "LOADING Redis is loading the dataset in memory", "LOADING"),
-        ("redis://host", 3, "BUSY Redis is busy running a script", "BUSY"),
+        ("redis://host", 4, "NOAUTH Authentication required.", "put it into the Redis URL"),
+        ("redis://host", 4, "LOADING Redis is loading the dataset in memory", "LOADING"),
+        ("redis://host", 4, "BUSY Redis is busy running a script", "BUSY"),
     ])
     func aRefusalIsPlain(_ url: String, _ before: Int, _ error: String, _ reason: String) throws {
         var handshake = try handshake(url)
@@ -74,6 +77,31 @@ struct ConnectionMachineTests {
             return
         }
         #expect(said.contains("slave"))
+    }
+
+    @Test func whatRedisSaysOfItsHistoryIsTheGeneration() throws {
+        var handshake = try handshake()
+        for _ in 0..<3 { #expect(handshake.received(ok) == .more) }
+        let info = "# Replication\r\nrole:master\r\nmaster_replid:0123456789abcdef0123456789abcdef01234567\r\n"
+        #expect(handshake.received(.bulk(ByteBuffer(string: info))) == .more)
+        #expect(handshake.generation == "0123456789abcdef")
+        #expect(StoreGeneration.read("role:master") == nil)
+        #expect(StoreGeneration.read("master_replid:\r\n") == nil)
+    }
+
+    @Test func aNewGenerationSettlesAfterAWhileAndTheFirstOneAtOnce() {
+        var generation = StoreGeneration(settlingTime: .seconds(1))
+        let replaced = [("a", 0), ("a", 5), (nil, 5), ("b", 6)].map { id, second in
+            generation.connected(to: id, at: start + .seconds(second))
+        }
+        // The first one, the same again, a user without the right to ask, another one.
+        #expect(replaced == [false, false, false, true])
+        #expect(generation.current == "b")
+        #expect(generation.settles(after: start + .seconds(6)) == start + .seconds(7))
+        #expect(generation.settles(after: start + .seconds(7)) == nil)
+        generation = StoreGeneration(settlingTime: .seconds(1))
+        _ = generation.connected(to: "a", at: start)
+        #expect(generation.settles(after: start) == nil)
     }
 
     @Test func theConnectionThatIsReplacedIsEndedFirst() throws {

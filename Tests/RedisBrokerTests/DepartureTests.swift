@@ -20,7 +20,8 @@ struct DepartureTests {
             settings: .init(
                 url: configuration.url, clientName: "name", scripts: [], isSubscription: false,
                 handshakeTimeout: .seconds(1), commandTimeout: .seconds(1), pingInterval: .seconds(1)),
-            backoff: configuration.backoff, counters: counters, logger: logger)
+            backoff: configuration.backoff, settlingTime: configuration.settlingTime, counters: counters,
+            logger: logger)
         return RedisCommands(
             link: link, configuration: configuration, loopNumber: 0, incarnation: "node.1", counters: counters,
             logger: logger)

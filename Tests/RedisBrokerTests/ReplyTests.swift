@@ -44,7 +44,8 @@ struct ReplyTests {
     func completenessAfterAPosition(
         _ after: String, _ head: String, _ oldest: String, _ isThere: Int64, _ isComplete: Bool
     ) throws {
-        let reply = try #require(LogReply(.array([bulk(head), bulk(oldest), .integer(isThere), .integer(0)])))
+        let reply = try #require(
+            LogReply(.array([bulk(head), bulk(oldest), .integer(isThere), .integer(0), bulk("0-0")])))
         #expect(reply.slice(after: try #require(Position(after))).isComplete == isComplete)
     }
 

@@ -72,7 +72,7 @@ extension BrokerBehaviour {
 
         let nothing = try await second.read(room, after: head, limit: 3)
         try expectEqual(
-            nothing, LogSlice(entries: [], isComplete: true, hasMore: false, head: head), "after the head")
+            nothing, LogSlice(entries: [], isComplete: true, hasMore: false, head: head, floor: head), "after the head")
 
         let all = try await second.read(room, after: .zero, limit: 10)
         try expectEqual(all.entries.map(\.position), positions, "everything")

@@ -21,6 +21,8 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
     case readAfter =
         "reading after a position tells what follows, whether there is more and whether something is missing"
     case readLatest = "the latest messages come oldest first, also before a position"
+    case restoredTail = "what a log lost is given back at its positions, once, and then a new epoch begins"
+    case movedTail = "what a log went on without is given back under new positions, once, whoever gives it"
     case signals = "signals are heard with their origin and never stored"
     case firstAndLast = "a user is announced at the first session and at the last, on whatever node"
     case enterTwice = "entering twice and leaving twice count once"
@@ -47,6 +49,8 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
         case .exception: try await exception(first, second, room)
         case .readAfter: try await readAfter(first, second, room)
         case .readLatest: try await readLatest(first, room)
+        case .restoredTail: try await restoredTail(first, second, room)
+        case .movedTail: try await movedTail(first, second, room)
         case .signals: try await signals(first, second, room)
         case .firstAndLast: try await firstAndLast(first, second, room)
         case .enterTwice: try await enterTwice(first, second, room)

@@ -10,6 +10,7 @@ package final class BrokerListener: BrokerDelegate, Sendable {
         case subscribed(Set<RoomName>)
         case subscriptionsLost
         case received(Publication, RoomName)
+        case storeReplaced
         case status(BrokerStatus)
     }
 
@@ -110,5 +111,6 @@ package final class BrokerListener: BrokerDelegate, Sendable {
     package func subscriptionsLost() { happened(.subscriptionsLost) }
     package func received(_ publication: Publication, in room: RoomName) { happened(.received(publication, room)) }
     package func receivedAllForNow() {}
+    package func storeReplaced() { happened(.storeReplaced) }
     package func statusChanged(to status: BrokerStatus) { happened(.status(status)) }
 }

@@ -84,6 +84,14 @@ package struct BrokerNode: Sendable {
         }.get()
     }
 
+    package func head(of room: RoomName) async throws -> Position {
+        try await loop.flatSubmit { [broker, loop] in broker.commands(on: loop).head(of: room) }.get()
+    }
+
+    package func restore(_ tail: [LogEntry], to room: RoomName) async throws -> Restoration {
+        try await loop.flatSubmit { [broker, loop] in broker.commands(on: loop).restore(tail, to: room) }.get()
+    }
+
     package func enter(_ room: RoomName, _ session: SessionID, _ user: UserName) async throws -> Roster {
         try await loop.flatSubmit { [broker, loop] in
             broker.commands(on: loop).enter(room, session: session, user: user)

@@ -51,6 +51,11 @@ struct AppendQueue {
         return call
     }
 
+    /// What was sent was not taken, and goes again before all that came after it.
+    mutating func putBack(_ call: [Waiting]) {
+        for item in call.reversed() { waiting.prepend(item) }
+    }
+
     /// The call was answered or failed.
     mutating func ended() { isUnderWay = false }
 }

@@ -9,17 +9,19 @@ struct LogReply {
     private let oldest: Position
     private let isEntryThere: Bool
     private let hasMore: Bool
+    private let floor: Position
     private let entries: [LogEntry]
 
     /// nil when the answer is not the script's, or the log holds what we did not put there.
     init?(_ reply: Reply) {
-        guard case .array(let parts) = reply, parts.count >= 4, (parts.count - 4) % 3 == 0,
+        guard case .array(let parts) = reply, parts.count >= 5, (parts.count - 5) % 3 == 0,
             let head = parts[0].position, let oldest = parts[1].position,
-            case .integer(let isEntryThere) = parts[2], case .integer(let hasMore) = parts[3]
+            case .integer(let isEntryThere) = parts[2], case .integer(let hasMore) = parts[3],
+            let floor = parts[4].position
         else { return nil }
         var entries: [LogEntry] = []
-        entries.reserveCapacity((parts.count - 4) / 3)
-        for index in stride(from: 4, to: parts.count, by: 3) {
+        entries.reserveCapacity((parts.count - 5) / 3)
+        for index in stride(from: 5, to: parts.count, by: 3) {
             guard let position = parts[index].position, let time = parts[index + 1].number,
                 let body = parts[index + 2].bytes
             else { return nil }
@@ -29,6 +31,7 @@ struct LogReply {
         self.oldest = oldest
         self.isEntryThere = isEntryThere == 1
         self.hasMore = hasMore == 1
+        self.floor = floor
         self.entries = entries
     }
 
@@ -40,7 +43,9 @@ struct LogReply {
             } else {
                 isEntryThere || position.isFollowed(by: oldest) || position == head
             }
-        return LogSlice(entries: entries, isComplete: isComplete, hasMore: hasMore, head: head)
+        return LogSlice(
+            entries: entries, isComplete: isComplete, hasMore: hasMore, head: head,
+            floor: floor == .zero ? nil : floor)
     }
 
     /// The latest entries, which came the latest first.

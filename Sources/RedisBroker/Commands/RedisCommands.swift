@@ -28,6 +28,9 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     private var isAppendScheduled = false
     private var waitingBytes = 0
     private var timer: RepeatedTask?
+    /// Stored, and to be acknowledged when the replicas have them too.
+    private var awaitingReplicas: [(completion: AppendQueue.Completion, receipt: Receipt)] = []
+    private var isWaitScheduled = false
 
     init(
         link: RedisLink, configuration: RedisBrokerConfiguration, loopNumber: Int, incarnation: String,
@@ -98,14 +101,23 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
         link.run(.append, keys: [keys.log(room), keys.retried(room)], arguments(call, room, known: known)) {
             [self] result in
             appends[room]?.ended()
+            if case .success(.integer(0)) = result { return putOff(call, in: room) }
             finish(call, in: room, result)
             sendAppends(of: room)
         }
     }
 
+    /// The room would begin a new epoch, and somebody may still give back what Redis has lost.
+    private func putOff(_ call: [AppendQueue.Waiting], in room: RoomName) {
+        appends[room]?.putBack(call)
+        let now = eventLoop.now
+        let next = max(link.generation.settles(after: now) ?? now, now + .milliseconds(10))
+        eventLoop.assumeIsolated().scheduleTask(deadline: next) { [self] in sendAppends(of: room) }
+    }
+
     private func arguments(_ call: [AppendQueue.Waiting], _ room: RoomName, known: Position) -> [Argument] {
         var arguments: [Argument] = []
-        arguments.reserveCapacity(6 + 3 * call.count)
+        arguments.reserveCapacity(8 + 3 * call.count)
         arguments += [
             .text(keys.channel(room)),
             // The script counts in doubles: exact up to 2^53, and 2^52 ms are 140,000 years.
@@ -114,6 +126,8 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
             .integer(configuration.logLength),
             .integer(Int(configuration.logIdleExpiry.nanoseconds / 1_000_000)),
             .integer(Int(configuration.retryWindow.nanoseconds / 1_000_000)),
+            .text(link.generation.current ?? ""),
+            .integer(link.generation.settles(after: eventLoop.now) == nil ? 1 : 0),
         ]
         for waiting in call {
             let draft = waiting.draft
@@ -135,13 +149,42 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
                 for waiting in call { waiting.completion(.failure(error)) }
                 return
             }
-            for (waiting, receipt) in zip(call, receipts) {
+            for receipt in receipts {
                 if receipt.isDuplicate { counters.duplicates.add() } else { counters.appended.add() }
-                waiting.completion(.success(receipt))
             }
+            guard configuration.ackReplicas == 0 else { return awaitReplicas(of: zip(call, receipts)) }
+            for (waiting, receipt) in zip(call, receipts) { waiting.completion(.success(receipt)) }
         case .failure(let error):
             logger.debug("Append failed", metadata: ["room": "\(room)", "reason": "\(error)"])
             for waiting in call { waiting.completion(.failure(error)) }
+        }
+    }
+
+    /// Acknowledges when enough replicas have what this connection has written: one WAIT for all that a reading of
+    /// answers brought.
+    private func awaitReplicas(of stored: Zip2Sequence<[AppendQueue.Waiting], [Receipt]>) {
+        awaitingReplicas.append(contentsOf: stored.map { ($0.completion, $1) })
+        guard !isWaitScheduled else { return }
+        isWaitScheduled = true
+        eventLoop.assumeIsolated().execute { [self] in
+            isWaitScheduled = false
+            let acknowledgements = awaitingReplicas
+            awaitingReplicas.removeAll()
+            let needed = configuration.ackReplicas
+            let patience = Int(configuration.commandTimeout.nanoseconds / 2_000_000)
+            link.send(["WAIT", .integer(needed), .integer(patience)]) { result in
+                var failure: BrokerError?
+                switch result {
+                case .success(.integer(let replicas)) where replicas >= needed: break
+                case .success(.integer(let replicas)):
+                    failure = .unavailable("\(replicas) replicas have the message, not \(needed)")
+                case .success: failure = .malformed("WAIT was not answered with a number")
+                case .failure(let error): failure = error
+                }
+                for (completion, receipt) in acknowledgements {
+                    completion(failure.map { .failure($0) } ?? .success(receipt))
+                }
+            }
         }
     }
 
@@ -156,54 +199,5 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
         link.send([
             "PUBLISH", .text(keys.channel(room)), .bytes(PublicationCodec.signal(event, from: origin)),
         ])
-    }
-
-    // MARK: Reading
-
-    func read(_ room: RoomName, after position: Position, limit: Int) -> EventLoopFuture<LogSlice> {
-        page(.readAfter, of: room, from: position.description, limit: limit) { $0.slice(after: position) }
-    }
-
-    func readLatest(_ room: RoomName, before position: Position?, limit: Int) -> EventLoopFuture<LogSlice> {
-        page(.readLatest, of: room, from: position?.description ?? "+", limit: limit) { $0.latest() }
-    }
-
-    private func page(
-        _ script: Script, of room: RoomName, from position: String, limit: Int,
-        _ slice: @escaping (LogReply) -> LogSlice
-    ) -> EventLoopFuture<LogSlice> {
-        let arguments: [Argument] = [.text(position), .integer(max(0, limit)), .integer(configuration.pageBytes)]
-        return ask { [self] completion in
-            link.run(script, keys: [keys.log(room)], arguments, completion)
-        } as: { reply in
-            LogReply(reply).map(slice)
-        }
-    }
-
-    func members(of room: RoomName, after user: UserName?, limit: Int) -> EventLoopFuture<Roster> {
-        ask { [self] completion in
-            link.run(.members, keys: [keys.users(room)], [], completion)
-        } as: { reply in
-            RosterReply.page(reply, after: user, limit: max(0, limit))
-        }
-    }
-
-    private func ask<Answer: Sendable>(
-        _ send: (@escaping RedisConnection.Completion) -> Void, as read: @escaping (Reply) -> Answer?
-    ) -> EventLoopFuture<Answer> {
-        eventLoop.assertInEventLoop()
-        let promise = eventLoop.makePromise(of: Answer.self)
-        send { result in
-            switch result {
-            case .failure(let error): promise.fail(error)
-            case .success(let reply):
-                if let answer = read(reply) {
-                    promise.succeed(answer)
-                } else {
-                    promise.fail(BrokerError.malformed("what is under our key in Redis is not ours"))
-                }
-            }
-        }
-        return promise.futureResult
     }
 }

@@ -44,6 +44,8 @@ extension RedisConnection {
         private var lastHeard: NIODeadline
         /// The connection, as Redis calls it; known when it is ready.
         private(set) var identity: RedisClientIdentity?
+        /// Which life of which store it is connected to; known when it is ready, and Redis says it.
+        private(set) var generation: String?
 
         init(
             handshake: RedisHandshake, isSubscription: Bool, now: NIODeadline, handshakeTimeout: TimeAmount,
@@ -97,6 +99,7 @@ extension RedisConnection {
                 case .refused(let reason): return .close(reason: reason)
                 case .done(let digests):
                     identity = handshake.identity
+                    generation = handshake.generation
                     state = .ready
                     return .becameReady(digests: digests)
                 }

@@ -64,6 +64,9 @@ final class RedisConnection: ChannelInboundHandler {
     /// How Redis calls it, once it is ready.
     var identity: RedisClientIdentity? { machine.identity }
 
+    /// Which life of which store it is connected to, once it is ready.
+    var generation: String? { machine.generation }
+
     /// Given up, or ended; a connection never stands again.
     var isClosed: Bool { machine.isClosed }
 

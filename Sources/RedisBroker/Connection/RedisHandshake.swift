@@ -4,7 +4,7 @@ import NIOCore
 /// What is said first on every connection, in one write, and what the answers mean.
 struct RedisHandshake {
     enum Step: Equatable {
-        case authenticate, select(Int), kill(RedisClientIdentity), name, identify, role, ping, load(Script)
+        case authenticate, select(Int), kill(RedisClientIdentity), name, identify, role, generation, ping, load(Script)
     }
 
     enum Verdict: Equatable {
@@ -22,6 +22,8 @@ struct RedisHandshake {
     private var digests: [String?] = []
     /// This connection, as Redis calls it; nil when Redis does not say.
     private(set) var identity: RedisClientIdentity?
+    /// Which life of which store this is; nil when Redis does not say.
+    private(set) var generation: String?
 
     /// - Parameter previous: the connection that this one replaces. What it sent and Redis has not read yet must not
     ///   take effect after what this one says.
@@ -33,7 +35,7 @@ struct RedisHandshake {
         if url.database != 0 { steps.append(.select(url.database)) }
         if let previous { steps.append(.kill(previous)) }
         // PING finds out what the others do not: that a login is needed, that Redis is loading or busy.
-        steps += [.name, .identify, .role, .ping]
+        steps += [.name, .identify, .role, .generation, .ping]
         self.steps = steps + scripts.map { .load($0) }
     }
 
@@ -51,6 +53,7 @@ struct RedisHandshake {
             case .kill(let previous): previous.killCommand
             case .identify: ["CLIENT", "INFO"]
             case .role: ["ROLE"]
+            case .generation: ["INFO", "replication"]
             case .ping: ["PING"]
             case .load(let script): ["SCRIPT", "LOAD", .text(script.source)]
             }
@@ -88,13 +91,16 @@ struct RedisHandshake {
         case (.identify, _):
             identity = RedisClientIdentity(reply)
             return nil
+        case (.generation, .bulk(let info)):
+            generation = StoreGeneration.read(String(buffer: info))
+            return nil
         case (.load, .bulk(let digest)):
             digests.append(String(buffer: digest))
             return nil
         case (.load, _):
             digests.append(nil)
             return nil
-        case (.authenticate, _), (.select, _), (.kill, _), (.name, _), (.role, _), (.ping, _):
+        case (.authenticate, _), (.select, _), (.kill, _), (.name, _), (.role, _), (.generation, _), (.ping, _):
             // A user whose rights do not include CLIENT or ROLE can work all the same.
             return nil
         }

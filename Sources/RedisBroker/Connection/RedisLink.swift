@@ -8,6 +8,8 @@ final class RedisLink {
     /// What the owner wants to know. Called on the loop.
     struct Events {
         var up: () -> Void = {}
+        /// The connection is to another store than before, or to one that was restarted. Before ``up``.
+        var storeReplaced: () -> Void = {}
         /// The connection was up and is gone; outstanding commands have failed already.
         var down: () -> Void = {}
         /// ``RedisLink/failure`` changed.
@@ -20,6 +22,8 @@ final class RedisLink {
     var events = Events()
     /// Why the link is not up; nil when it is.
     private(set) var failure: String? = RedisLink.notConnectedYet
+    /// Which life of which store it is, or was last, connected to.
+    private(set) var generation: StoreGeneration
 
     /// ``failure`` before the first attempt has ended.
     static let notConnectedYet = "not connected yet"
@@ -36,13 +40,14 @@ final class RedisLink {
 
     init(
         eventLoop: any EventLoop, connector: RedisConnector, settings: RedisConnection.Settings,
-        backoff: Backoff.Limits, counters: RedisCounters, logger: Logger
+        backoff: Backoff.Limits, settlingTime: TimeAmount, counters: RedisCounters, logger: Logger
     ) {
         self.eventLoop = eventLoop
         self.connector = connector
         self.settings = settings
         self.counters = counters
         self.machine = StateMachine(backoff: backoff)
+        self.generation = StoreGeneration(settlingTime: settlingTime)
         var logger = logger
         logger[metadataKey: "connection"] = "\(settings.clientName)"
         self.logger = logger
@@ -129,6 +134,7 @@ final class RedisLink {
         failure = nil
         counters.connections.add()
         logger.debug("Connected to Redis")
+        if generation.connected(to: connection?.generation, at: eventLoop.now) { events.storeReplaced() }
         events.failureChanged()
         events.up()
     }

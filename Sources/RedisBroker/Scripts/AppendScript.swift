@@ -2,11 +2,15 @@ extension Script {
     /// Stores and publishes a group of messages of one room.
     ///
     /// KEYS: log, retried. ARGV: channel, known position, sent at, log length (0: any), idle expiry in ms (0: never),
-    /// retry window in ms, then for each message: identity length (`-` before it: a retry; 0: no identity),
-    /// the session that is excepted or nothing, body.
+    /// retry window in ms, the store's generation (nothing: not known), `1` if the caller is settled in it, then for each
+    /// message: identity length (`-` before it: a retry; 0: no identity), the session that is excepted or nothing, body.
     ///
     /// Answers `{first position stored or 0-0, time, then for each duplicate: its number from 0, position, time}`. What
-    /// is not a duplicate was stored in order, each one SEQ after the other.
+    /// is not a duplicate was stored in order, each one SEQ after the other. Answers 0, and has done nothing, when a new
+    /// epoch would have to begin and the caller is not settled.
+    ///
+    /// An entry's field `g` is the generation that it was appended in. It is the last one's that counts: a log whose last
+    /// entry is of another generation may have lost what came after it.
     static let appendSource = """
         local log, retried = KEYS[1], KEYS[2]
         local channel = ARGV[1]
@@ -18,9 +22,13 @@ extension Script {
 
         -- The head. An ID must be greater than any that the stream ever had, also when its last entry was trimmed.
         local head = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
-        local previous = '0-0'
+        local previous, generation = '0-0', nil
         if head[1] then
           previous = head[1][1]
+          local fields = head[1][2]
+          for f = 1, #fields, 2 do
+            if fields[f] == 'g' then generation = fields[f + 1] end
+          end
         elseif redis.call('EXISTS', log) == 1 then
           local info = redis.call('XINFO', 'STREAM', log)
           for i = 1, #info, 2 do
@@ -28,8 +36,20 @@ extension Script {
           end
         end
 
+        -- The epoch: the log's own, unless the log is new, ends before what the caller knows (then it went back), or was
+        -- last written in another generation (then it may have).
+        local epoch, seq = string.match(previous, '^(%d+)-(%d+)$')
+        local headEpoch = tonumber(epoch)
+        local begins = previous == '0-0' or headEpoch < knownEpoch
+          or (headEpoch == knownEpoch and tonumber(seq) < knownSeq)
+          or (ARGV[7] ~= '' and generation ~= ARGV[7])
+        if begins then
+          if ARGV[8] ~= '1' then return 0 end
+          epoch = string.format('%.0f', math.max(ms, knownEpoch + 1, headEpoch + 1))
+        end
+
         -- What retries repeat. They pay for looking; others only while somebody has retried in the last minutes.
-        local first = 7
+        local first = 9
         local found = {}    -- identity -> 'POSITION TIME' of the copy that is to be acknowledged
         local stored = {}   -- the same for what this call stores
         local wanted, lengths, missing = {}, {}, 0
@@ -73,15 +93,6 @@ extension Script {
           cursor = '(' .. entries[#entries][1]
         end
 
-        -- The epoch: the log's own, unless the log is new or ends before what the caller knows: then it went back.
-        local epoch, seq = string.match(previous, '^(%d+)-(%d+)$')
-        local headEpoch = tonumber(epoch)
-        local begins = previous == '0-0' or headEpoch < knownEpoch
-          or (headEpoch == knownEpoch and tonumber(seq) < knownSeq)
-        if begins then
-          epoch = string.format('%.0f', math.max(ms, knownEpoch + 1, headEpoch + 1))
-        end
-
         local answer = {'0-0', time}
         local events, count, start, noting = {}, 0, nil, false
         for i = first, #ARGV, 3 do
@@ -96,10 +107,10 @@ extension Script {
           else
             local position
             if begins then
-              position = redis.call('XADD', log, epoch .. '-1', 'm', body, 't', time)
+              position = redis.call('XADD', log, epoch .. '-1', 'm', body, 't', time, 'g', ARGV[7])
               begins = false
             else
-              position = redis.call('XADD', log, epoch .. '-*', 'm', body, 't', time)
+              position = redis.call('XADD', log, epoch .. '-*', 'm', body, 't', time, 'g', ARGV[7])
             end
             start = start or position
             count = count + 1

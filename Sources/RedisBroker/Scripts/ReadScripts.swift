@@ -1,6 +1,6 @@
 extension Script {
     /// Where a log ends, as a Lua function: also that of a stream whose entries are all gone.
-    private static let headFunction = """
+    static let headFunction = """
         local function head(log)
           local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
           if last[1] then return last[1][1] end
@@ -44,15 +44,26 @@ extension Script {
         end
         """
 
+    /// KEYS: log. Answers its last position.
+    static let headSource = """
+        \(headFunction)
+        return head(KEYS[1])
+        """
+
     /// KEYS: log. ARGV: position, limit, bytes. Answers `{head, ID of the log's first entry or 0-0, whether the entry at
-    /// the position is there, whether there is more, then ID, time and body of each entry}`.
+    /// the position is there, whether there is more, the last ID not after the position or 0-0, then ID, time and body of
+    /// each entry}`.
     static let readAfterSource = """
         \(headFunction)
         \(pageFunction)
         local log = KEYS[1]
         local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)
-        local answer = {head(log), oldest[1] and oldest[1][1] or '0-0', 0, 0}
+        local answer = {head(log), oldest[1] and oldest[1][1] or '0-0', 0, 0, ARGV[1]}
         answer[3], answer[4] = page(log, 'XRANGE', ARGV[1], '+', ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), answer)
+        if answer[3] == 0 then
+          local before = redis.call('XREVRANGE', log, ARGV[1], '-', 'COUNT', 1)
+          answer[5] = before[1] and before[1][1] or '0-0'
+        end
         return answer
         """
 
@@ -62,7 +73,7 @@ extension Script {
         \(headFunction)
         \(pageFunction)
         local log = KEYS[1]
-        local answer = {head(log), '0-0', 0, 0}
+        local answer = {head(log), '0-0', 0, 0, '0-0'}
         answer[3], answer[4] = page(log, 'XREVRANGE', ARGV[1], '-', ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), answer)
         return answer
         """

@@ -14,6 +14,8 @@ struct Script: Sendable, Equatable {
     static let sweep = Script(index: 5, source: sweepSource)
     static let heartbeat = Script(index: 6, source: heartbeatSource)
     static let members = Script(index: 7, source: membersSource)
+    static let head = Script(index: 8, source: headSource)
+    static let restore = Script(index: 9, source: restoreSource)
 
-    static let all = [append, readAfter, readLatest, enter, leave, sweep, heartbeat, members]
+    static let all = [append, readAfter, readLatest, enter, leave, sweep, heartbeat, members, head, restore]
 }

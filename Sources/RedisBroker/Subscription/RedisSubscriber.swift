@@ -48,6 +48,7 @@ final class RedisSubscriber {
         self.logger = logger
         self.probes = ProbeMonitor(deafAfter: configuration.deafAfter)
         self.renewal = LogRenewal(expiry: configuration.logIdleExpiry)
+        link.events.storeReplaced = { [weak self] in self?.delegate?.storeReplaced() }
         link.events.up = { [weak self] in self?.up() }
         link.events.down = { [weak self] in self?.down() }
         link.events.pushed = { [weak self] in self?.pushed($0) }

@@ -1,0 +1,103 @@
+import ChatHub
+import ChatProtocol
+import Hiredis
+import NIOCore
+
+/// What is in the log, and giving back to it.
+extension RedisCommands {
+    func read(_ room: RoomName, after position: Position, limit: Int) -> EventLoopFuture<LogSlice> {
+        page(.readAfter, of: room, from: position.description, limit: limit) { $0.slice(after: position) }
+    }
+
+    func readLatest(_ room: RoomName, before position: Position?, limit: Int) -> EventLoopFuture<LogSlice> {
+        page(.readLatest, of: room, from: position?.description ?? "+", limit: limit) { $0.latest() }
+    }
+
+    private func page(
+        _ script: Script, of room: RoomName, from position: String, limit: Int,
+        _ slice: @escaping (LogReply) -> LogSlice
+    ) -> EventLoopFuture<LogSlice> {
+        let arguments: [Argument] = [.text(position), .integer(max(0, limit)), .integer(configuration.pageBytes)]
+        return ask { [self] completion in
+            link.run(script, keys: [keys.log(room)], arguments, completion)
+        } as: { reply in
+            LogReply(reply).map(slice)
+        }
+    }
+
+    func head(of room: RoomName) -> EventLoopFuture<Position> {
+        ask { [self] completion in
+            link.run(.head, keys: [keys.log(room)], [], completion)
+        } as: { reply in
+            reply.position
+        }
+    }
+
+    func restore(_ tail: [LogEntry], to room: RoomName) -> EventLoopFuture<Restoration> {
+        restore(tail[...], to: room, outcome: .restored)
+    }
+
+    /// In pieces, oldest first: each is of a size that Redis has done with at once.
+    private func restore(
+        _ tail: ArraySlice<LogEntry>, to room: RoomName, outcome: Restoration
+    ) -> EventLoopFuture<Restoration> {
+        var bytes = 0
+        let piece = tail.prefix { entry in
+            defer { bytes += entry.body.readableBytes }
+            return bytes <= configuration.appendBytes
+        }
+        guard !piece.isEmpty else { return eventLoop.makeSucceededFuture(outcome) }
+        return restore(piece, to: room).assumeIsolated().flatMap { [self] latest in
+            // What the pieces have in common with the log ends where the first one forks.
+            restore(tail.dropFirst(piece.count), to: room, outcome: outcome == .restored ? latest : outcome)
+        }.nonisolated()
+    }
+
+    private func restore(_ piece: ArraySlice<LogEntry>, to room: RoomName) -> EventLoopFuture<Restoration> {
+        var arguments: [Argument] = [
+            .text(keys.channel(room)),
+            .integer(Int(configuration.logIdleExpiry.nanoseconds / 1_000_000)),
+            .integer(Int(configuration.retryWindow.nanoseconds / 1_000_000)),
+            .text(link.generation.current ?? ""),
+        ]
+        for entry in piece {
+            arguments.append(.text(entry.position.description))
+            arguments.append(.text(String(entry.time)))
+            arguments.append(.integer(StoredMessage.identityLength(of: entry.body) ?? 0))
+            arguments.append(.bytes(entry.body))
+        }
+        return ask { [self] completion in
+            link.run(.restore, keys: [keys.log(room), keys.retried(room)], arguments, completion)
+        } as: { reply in
+            if case .integer(0) = reply { return .restored }
+            return reply.position.map { .forked(at: $0) }
+        }
+    }
+
+    func members(of room: RoomName, after user: UserName?, limit: Int) -> EventLoopFuture<Roster> {
+        ask { [self] completion in
+            link.run(.members, keys: [keys.users(room)], [], completion)
+        } as: { reply in
+            RosterReply.page(reply, after: user, limit: max(0, limit))
+        }
+    }
+
+    private func ask<Answer: Sendable>(
+        _ send: (@escaping RedisConnection.Completion) -> Void, as read: @escaping (Reply) -> Answer?
+    ) -> EventLoopFuture<Answer> {
+        eventLoop.assertInEventLoop()
+        let promise = eventLoop.makePromise(of: Answer.self)
+        send { result in
+            switch result {
+            case .failure(let error): promise.fail(error)
+            case .success(let reply):
+                if let answer = read(reply) {
+                    promise.succeed(answer)
+                } else {
+                    promise.fail(BrokerError.malformed("what is under our key in Redis is not ours"))
+                }
+            }
+        }
+        return promise.futureResult
+    }
+}

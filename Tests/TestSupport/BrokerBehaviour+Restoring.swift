@@ -1,0 +1,75 @@
+import ChatHub
+import ChatProtocol
+import NIOCore
+
+extension BrokerBehaviour {
+    func restoredTail(_ first: BrokerNode, _ second: BrokerNode, _ room: RoomName) async throws {
+        try await second.subscribe(to: room)
+        let positions = try await first.append((1...3).map { Draft.test("\($0)") }, to: room).map(\.position)
+        let epoch = positions[0].epoch
+        let lost = try (4...6).map { try entry("\($0)", at: Position(epoch: epoch, seq: $0), in: room) }
+
+        try expectEqual(try await first.head(of: room), positions[2], "the head before")
+        try expectEqual(try await first.restore(Array(lost.prefix(2)), to: room), .restored, "given back")
+        try expectEqual(try await second.restore(lost, to: room), .restored, "more is given back by another node")
+        try expectEqual(try await second.restore(Array(lost.prefix(1)), to: room), .restored, "nothing is new")
+        try expectEqual(try await second.head(of: room), lost[2].position, "the head after")
+        let slice = try await second.read(room, after: positions[2])
+        try expectEqual(slice.entries, lost, "what was given back, with its times")
+        try expect(slice.isComplete, "nothing is missing before it")
+        // A hint for those who lack it: the others have heard it before.
+        _ = try await second.listener.hears("the last one") { events in
+            events.contains {
+                guard case .received(.messages(let batch), room) = $0 else { return false }
+                return batch.first == lost[2].position && batch.messages.map(\.body) == [lost[2].body]
+            }
+        }
+
+        let next = try await first.append(.test("next"), to: room).position
+        try expect(next.epoch > epoch && next.seq == 1, "the next message begins a new epoch")
+        try expectEqual(try await first.append(.test("and next"), to: room).position.epoch, next.epoch, "which goes on")
+    }
+
+    func movedTail(_ first: BrokerNode, _ second: BrokerNode, _ room: RoomName) async throws {
+        let positions = try await first.append((1...3).map { Draft.test("\($0)") }, to: room).map(\.position)
+        let epoch = positions[0].epoch
+        let lost = try (3...7).map { try entry("\($0)", at: Position(epoch: epoch, seq: $0), in: room) }
+        let beyond = Position(epoch: epoch, seq: 7)
+        let next = try await first.append(.test("next"), to: room, known: beyond).position
+        try expect(next.epoch > epoch, "the log went on in a new epoch")
+        // The sender of the sixth has heard nothing and sends it again.
+        let (body, length) = StoredMessage.render(
+            room: room, user: try require(UserName("alice"), "a user"), id: RequestID("6"), to: nil,
+            content: content("6"))
+        _ = try await second.append(
+            Draft(body: body, identityLength: length, isRetry: true, exceptFor: nil), to: room, known: next)
+
+        let common = Restoration.forked(at: positions[2])
+        try expectEqual(try await first.restore(Array(lost[1...2]), to: room), common, "the fork")
+        try expectEqual(try await second.restore(Array(lost[1...]), to: room), common, "the fork, for another node")
+        try expectEqual(try await first.restore(Array(lost[1...2]), to: room), common, "the fork, again")
+        let slice = try await second.read(room, after: positions[2])
+        try expectEqual(
+            slice.entries.map(\.body),
+            [ByteBuffer(string: "{\"user\":\"alice\",\"text\":\"next\"}"), body]
+                + [lost[1], lost[2], lost[4]].map(\.body), "each stands in the log once")
+        try expectEqual(slice.entries.map(\.position.seq), [1, 2, 3, 4, 5], "under new positions")
+        try expectEqual(Set(slice.entries.map(\.position.epoch)), [next.epoch], "of the new epoch")
+        try expectEqual(slice.entries[2].time, lost[1].time, "the time stays the first one")
+        let void = try await first.read(room, after: lost[2].position)
+        try expect(!void.isComplete, "a void position is not of this log")
+        try expectEqual(void.floor, positions[2], "the last position before it")
+    }
+
+    private func content(_ text: String) -> Content {
+        Content(string: text)
+    }
+
+    private func entry(_ text: String, at position: Position, in room: RoomName) throws -> LogEntry {
+        let body = StoredMessage.render(
+            room: room, user: try require(UserName("alice"), "a user"), id: RequestID(text), to: nil,
+            content: content(text)
+        ).body
+        return LogEntry(position: position, time: 1_700_000_000_000 + position.seq, body: body)
+    }
+}
