@@ -130,6 +130,7 @@ extension ServeConfiguration {
         broker.prefix = redisPrefix
         broker.connectTimeout = TimeAmount(redisConnectTimeout)
         broker.commandTimeout = TimeAmount(redisCommandTimeout)
+        broker.ackReplicas = ackReplicas
         broker.logLength = historyMessages
         broker.logIdleExpiry = TimeAmount(historyAge)
         return broker

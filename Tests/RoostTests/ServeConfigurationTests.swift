@@ -51,6 +51,7 @@ struct ServeConfigurationTests {
         case "log-format": ("json", #""json""#)
         case "max-unread-bytes": ("2000000", "2000000")
         case "redis-command-timeout": ("1.5", "1.5")
+        case "ack-replicas": ("1", "1")
         case "drain-deadline": ("100", "100")
         case "drain-time": ("3.5", "3.5")
         case "history-age": ("61.5", "61.5")

@@ -40,6 +40,15 @@ struct GatewayMetrics {
             directory.repairedMessages)
         page.add(
             "roost_repeated_messages_total", .counter, "Messages heard twice and dropped.", directory.repetitions)
+        page.add(
+            "roost_audits_total", .counter, "Times that a quiet room was compared with the end of its log.",
+            directory.audits)
+        page.add(
+            "roost_restored_messages_total", .counter, "Messages given back to logs that had lost them.",
+            directory.restoredMessages)
+        page.add(
+            "roost_rewinds_total", .counter, "Rooms taken back because their log went on without some messages.",
+            directory.rewinds)
         page.add("roost_gaps_total", .counter, "Losses told to clients.", directory.gaps)
         page.add(
             "roost_failed_log_reads_total", .counter, "Reads of a log for a repair that failed.", directory.failedReads)

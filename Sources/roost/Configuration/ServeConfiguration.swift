@@ -20,6 +20,7 @@ struct ServeConfiguration: Sendable, Equatable {
     var redisPrefix = "roost"
     var redisConnectTimeout = Duration.seconds(2)
     var redisCommandTimeout = Duration.seconds(2)
+    var ackReplicas = 0
 
     var historyMessages = 10_000
     var historyAge = Duration.seconds(86_400)

@@ -20,6 +20,7 @@ struct ServeOptions: ParsableArguments {
     @Option(help: .setting("redis-prefix")) var redisPrefix: String?
     @Option(help: .setting("redis-connect-timeout")) var redisConnectTimeout: String?
     @Option(help: .setting("redis-command-timeout")) var redisCommandTimeout: String?
+    @Option(help: .setting("ack-replicas")) var ackReplicas: String?
 
     @Option(help: .setting("history-messages")) var historyMessages: String?
     @Option(help: .setting("history-age")) var historyAge: String?

@@ -35,6 +35,9 @@ extension Setting {
         .seconds(
             "redis-command-timeout", \.redisCommandTimeout, flag: \.redisCommandTimeout, 0.1...2.4,
             "how long Redis may take to answer before clients are told 'unavailable'"),
+        .integer(
+            "ack-replicas", \.ackReplicas, flag: \.ackReplicas, 0...16,
+            "replicas of Redis that must have a message before it is acknowledged"),
 
         .integer(
             "history-messages", \.historyMessages, flag: \.historyMessages, 1...10_000_000,

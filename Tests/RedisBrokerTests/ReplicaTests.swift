@@ -1,0 +1,78 @@
+import ChatHub
+import ChatProtocol
+import NIOCore
+import TestSupport
+import Testing
+
+@testable import RedisBroker
+
+@Suite("Acknowledging what replicas have")
+struct ReplicaTests {
+    @Test func aMessageIsAcknowledgedWhenSoManyReplicasHaveIt() async throws {
+        try await withBrokers(1, configured: { $0.ackReplicas = 1 }) { primary, brokers in
+            var options = RedisServer.Options()
+            options.arguments = ["--replicaof", "127.0.0.1 \(primary.port)"]
+            try await RedisServer.run(options) { replica in
+                try await eventually("the replica is connected") {
+                    try await primary.command("INFO", "replication").contains("state=online") ? true : nil
+                }
+                let node = brokers[0].node
+                let receipts = try await node.append((1...20).map { .test("\($0)", id: "\($0)") }, to: room())
+                #expect(receipts.map(\.position.seq) == Array(1...20))
+                #expect(try await replica.command("XLEN", "roost:{room}:log") == "20")
+            }
+        }
+    }
+
+    @Test func withoutEnoughReplicasNobodyKnowsWhetherItIsSafeAndARetryTells() async throws {
+        let swift: (inout RedisBrokerConfiguration) -> Void = {
+            $0.ackReplicas = 1
+            $0.commandTimeout = .milliseconds(400)
+        }
+        try await withBrokers(1, configured: swift) { primary, brokers in
+            let node = brokers[0].node
+            let error = await #expect(throws: BrokerError.self) {
+                _ = try await node.append(.test("1", id: "x"), to: room())
+            }
+            #expect(error?.code == .unavailable)
+            #expect(error?.message.contains("0 replicas") == true)
+
+            var options = RedisServer.Options()
+            options.arguments = ["--replicaof", "127.0.0.1 \(primary.port)"]
+            try await RedisServer.run(options) { _ in
+                try await eventually("the replica is connected") {
+                    try await primary.command("INFO", "replication").contains("state=online") ? true : nil
+                }
+                let retry = try await node.append(.test("1", id: "x", isRetry: true), to: room())
+                #expect(retry.isDuplicate)
+            }
+        }
+    }
+
+    @Test func aRestartedRedisBeginsNoEpochBeforeItHasSettled() async throws {
+        let patient: (inout RedisBrokerConfiguration) -> Void = {
+            $0.settlingTime = .milliseconds(600)
+            $0.backoff.longest = .milliseconds(100)
+        }
+        var options = RedisServer.Options()
+        options.isPersistent = false
+        try await withBrokers(2, options, configured: patient) { server, brokers in
+            let (hasty, holder) = (brokers[0], brokers[1])
+            let receipts = try await hasty.node.append((1...3).map { .test("\($0)") }, to: room())
+            let held = try await holder.node.read(room(), after: .zero).entries
+            await server.kill()
+            for broker in brokers { _ = try await broker.isUnavailable() }
+            try await server.restart()
+            for broker in brokers { try await broker.isAvailable(times: 2) }
+            #expect(hasty.listener.events.contains(.storeReplaced))
+
+            // Who sends at once waits; who has the messages gives them back meanwhile.
+            async let next = hasty.node.append(.test("next"), to: room())
+            #expect(try await holder.node.restore(held, to: room()) == .restored)
+            let position = try await next.position
+            #expect(position.epoch > receipts[0].position.epoch)
+            let log = try await holder.node.read(room(), after: .zero).entries
+            #expect(log.map(\.position) == receipts.map(\.position) + [position])
+        }
+    }
+}
