@@ -53,6 +53,7 @@ package final class RedisBroker: Broker, Service {
         }
         guard let first = commands.first else { preconditionFailure("an event loop group without event loops") }
         for one in commands {
+            one.link.events.storeReplaced = { [weak one] in one?.storeReplaced() }
             one.link.events.up = { [weak one] in one?.connectionUp() }
             one.link.events.down = { [weak one] in one?.connectionDown() }
         }

@@ -37,6 +37,9 @@ package struct RedisBrokerConfiguration: Sendable {
     package var backoff = Backoff.Limits(shortest: .milliseconds(50), longest: .seconds(2))
     /// So long after a restart or a failover of Redis no room begins a new epoch: the nodes give back first what it lost.
     package var settlingTime: TimeAmount = .seconds(1)
+    /// So many bytes of what was stored lately, and for so long, each event loop keeps to give back after a failover.
+    package var recentBytes = 8 << 20
+    package var recentAge: TimeAmount = .seconds(60)
     /// So many replicas must have a message before it is acknowledged (0: the primary alone).
     package var ackReplicas = 0
     /// One append call carries at most so many bytes of messages.

@@ -32,7 +32,11 @@ final class RedisSupervisor: @unchecked Sendable {
         self.logger = logger
         subscriber.stateChanged = { [weak self] in self?.judge() }
         registry.stateChanged = { [weak self] in self?.judge() }
-        commands.link.events.storeReplaced = { [weak self] in self?.subscriber.delegate?.storeReplaced() }
+        commands.link.events.storeReplaced = { [weak self] in
+            guard let self else { return }
+            self.commands.storeReplaced()
+            self.subscriber.delegate?.storeReplaced()
+        }
         commands.link.events.up = { [weak self] in
             guard let self else { return }
             self.commands.connectionUp()

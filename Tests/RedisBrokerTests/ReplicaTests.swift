@@ -75,4 +75,55 @@ struct ReplicaTests {
             #expect(log.map(\.position) == receipts.map(\.position) + [position])
         }
     }
+
+    @Test func whatNobodyWasThereToHearIsGivenBackByWhoStoredIt() async throws {
+        let quick: (inout RedisBrokerConfiguration) -> Void = {
+            $0.settlingTime = .milliseconds(200)
+            $0.backoff.longest = .milliseconds(100)
+        }
+        var options = RedisServer.Options()
+        options.isPersistent = false
+        try await withBrokers(1, options, configured: quick) { server, brokers in
+            let broker = brokers[0]
+            let sender = broker.node.on(broker.loops[1])
+            let receipts = try await sender.append((1...3).map { .test("\($0)", id: "\($0)") }, to: room("@bob"))
+            let before = try await sender.read(room("@bob"), after: .zero).entries
+            await server.kill()
+            _ = try await broker.isUnavailable()
+            try await server.restart()
+            try await eventually("bob's messages are back") {
+                try? await sender.read(room("@bob"), after: .zero).entries == before ? true : nil
+            }
+            let next = try await sender.append(.test("4"), to: room("@bob"))
+            #expect(next.position.epoch > receipts[0].position.epoch)
+        }
+    }
+}
+
+@Suite("What was stored lately")
+struct RecentAppendsTests {
+    private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
+
+    private func entry(_ seq: UInt64, bytes: Int = 10) -> LogEntry {
+        LogEntry(
+            position: Position(epoch: 7, seq: seq), time: 1, body: ByteBuffer(repeating: 0, count: bytes))
+    }
+
+    @Test func isKeptRoomByRoomInOrder() throws {
+        var recent = RecentAppends(byteLimit: 1 << 20, ageLimit: .seconds(60))
+        for seq in 1...4 as ClosedRange<UInt64> {
+            recent.add(entry(seq), to: try room(seq % 2 == 0 ? "a" : "b"), at: start)
+        }
+        let rooms = recent.byRoom().sorted { $0.room.text < $1.room.text }
+        #expect(rooms.map(\.room.text) == ["a", "b"])
+        #expect(rooms.map { $0.entries.map(\.position.seq) } == [[2, 4], [1, 3]])
+    }
+
+    @Test func isBoundedInBytesAndAge() throws {
+        var recent = RecentAppends(byteLimit: 1_000, ageLimit: .seconds(60))
+        for seq in 1...10 as ClosedRange<UInt64> { recent.add(entry(seq, bytes: 72), to: try room(), at: start) }
+        #expect(recent.byRoom().first?.entries.map(\.position.seq) == [6, 7, 8, 9, 10])
+        recent.add(entry(11), to: try room(), at: start + .seconds(61))
+        #expect(recent.byRoom().first?.entries.map(\.position.seq) == [11])
+    }
 }

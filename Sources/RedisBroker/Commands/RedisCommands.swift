@@ -31,6 +31,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     /// Stored, and to be acknowledged when the replicas have them too.
     private var awaitingReplicas: [(completion: AppendQueue.Completion, receipt: Receipt)] = []
     private var isWaitScheduled = false
+    private var recent: RecentAppends
 
     init(
         link: RedisLink, configuration: RedisBrokerConfiguration, loopNumber: Int, incarnation: String,
@@ -44,6 +45,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
         self.logger = logger
         self.loopNumber = loopNumber
         self.incarnation = incarnation
+        recent = RecentAppends(byteLimit: configuration.recentBytes, ageLimit: configuration.recentAge)
     }
 
     func start() {
@@ -149,8 +151,15 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
                 for waiting in call { waiting.completion(.failure(error)) }
                 return
             }
-            for receipt in receipts {
-                if receipt.isDuplicate { counters.duplicates.add() } else { counters.appended.add() }
+            for (waiting, receipt) in zip(call, receipts) {
+                guard !receipt.isDuplicate else {
+                    counters.duplicates.add()
+                    continue
+                }
+                counters.appended.add()
+                recent.add(
+                    LogEntry(position: receipt.position, time: receipt.time, body: waiting.draft.body), to: room,
+                    at: eventLoop.now)
             }
             guard configuration.ackReplicas == 0 else { return awaitReplicas(of: zip(call, receipts)) }
             for (waiting, receipt) in zip(call, receipts) { waiting.completion(.success(receipt)) }
@@ -184,6 +193,25 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
                 for (completion, receipt) in acknowledgements {
                     completion(failure.map { .failure($0) } ?? .success(receipt))
                 }
+            }
+        }
+    }
+
+    /// The store was replaced. Nodes with members in a room give back what they have delivered, in whole; when they had
+    /// their turn, what this loop has stored itself follows, for rooms in which nobody is.
+    func storeReplaced() {
+        eventLoop.assertInEventLoop()
+        let lost = recent.byRoom()
+        let turn = eventLoop.now + configuration.settlingTime + .milliseconds(100)
+        for (room, entries) in lost { giveBack(entries, to: room, at: turn, attempts: 5) }
+    }
+
+    private func giveBack(_ entries: [LogEntry], to room: RoomName, at turn: NIODeadline, attempts: Int) {
+        eventLoop.assumeIsolated().scheduleTask(deadline: turn) { [self] in
+            restore(entries, to: room).assumeIsolated().whenFailure { [self] error in
+                logger.debug("Giving back failed", metadata: ["room": "\(room)", "reason": "\(error)"])
+                guard attempts > 1 else { return }
+                giveBack(entries, to: room, at: eventLoop.now + .seconds(1), attempts: attempts - 1)
             }
         }
     }
