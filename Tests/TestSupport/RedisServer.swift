@@ -71,6 +71,8 @@ package final class RedisServer: Sendable {
 
     package var pid: Int32 { process.withLock { $0.pid } }
     package var output: String { process.withLock { $0.output } }
+    /// Not killed, though it may be held.
+    package var isRunning: Bool { process.withLock { $0.endingSoFar } == nil }
 
     /// Ends it at once, as a crash would.
     package func kill() async {
@@ -96,16 +98,12 @@ package final class RedisServer: Sendable {
 
     /// Runs one command with redis-cli. What it answers, as redis-cli prints it into a pipe.
     @discardableResult
-    package func command(_ words: String...) async throws -> String {
+    package func command(_ words: String...) async throws -> String { try await command(words) }
+
+    @discardableResult
+    package func command(_ words: [String]) async throws -> String {
         let login = options.password.map { ["--no-auth-warning", "-a", $0] } ?? []
-        let client = try ChildProcess(
-            "redis-cli", executable: "redis-cli", arguments: ["-s", socketPath] + login + words, folder: folder.url)
-        let ending = await client.end()
-        let output = client.output.trimmingCharacters(in: .newlines)
-        guard ending == .exited(0) else {
-            throw Impatience(description: "redis-cli \(words.joined(separator: " ")): \(ending) \(output)")
-        }
-        return output
+        return try await RedisCLI.run(["-s", socketPath] + login + words, folder: folder.url)
     }
 
     private static func socketPath(_ folder: ScratchFolder) -> String {
