@@ -7,7 +7,8 @@ import Synchronization
 
 /// Rooms through Redis 7: one command connection for each event loop, and one connection that listens.
 ///
-/// It starts without Redis too: it tries until Redis is there, and ``status`` says what is wrong.
+/// It starts without Redis too: it tries until Redis is there, and ``status`` says what is wrong. Where Redis is, an
+/// address says or the sentinels do, for each connection anew.
 package final class RedisBroker: Broker, Service {
     package let eventLoop: any EventLoop
 
@@ -16,6 +17,8 @@ package final class RedisBroker: Broker, Service {
     /// Position in ``commands`` by the loop's identity.
     private let commandsOfLoop: [ObjectIdentifier: RedisCommands]
     private let supervisor: RedisSupervisor
+    /// nil: Redis is always in one place.
+    private let guide: SentinelGuide?
     private let counters: [RedisCounters]
     private let isStarted = Atomic(false)
     private let isEnded = Atomic(false)
@@ -26,38 +29,43 @@ package final class RedisBroker: Broker, Service {
         let connector = try RedisConnector(configuration)
         let incarnation = NodeRegistry.incarnation(of: configuration.node)
         let subscriberCounters = RedisCounters()
-        func link(
-            on loop: any EventLoop, _ role: String, isSubscription: Bool, _ counters: RedisCounters
-        ) -> RedisLink {
-            let name = incarnation.prefix { $0 != "." }
-            return RedisLink(
-                eventLoop: loop, connector: connector,
-                settings: .init(
-                    url: configuration.url, clientName: "\(configuration.prefix)-\(name)-\(role)",
-                    scripts: isSubscription ? [] : Script.all, isSubscription: isSubscription,
-                    handshakeTimeout: configuration.connectTimeout, commandTimeout: configuration.commandTimeout,
-                    pingInterval: configuration.pingInterval),
-                backoff: configuration.backoff, settlingTime: configuration.settlingTime, counters: counters,
-                logger: logger)
+        let links = RedisLinks(
+            configuration: configuration, connector: connector,
+            name: "\(configuration.prefix)-\(incarnation.prefix { $0 != "." })", logger: logger)
+        let loops = Array(group.makeIterator())
+        guard let loop = loops.first else { preconditionFailure("an event loop group without event loops") }
+        let guide: SentinelGuide?
+        let target: RedisLink.Target
+        switch configuration.url.topology {
+        case .single(let endpoint):
+            guide = nil
+            target = .fixed(endpoint)
+        case .sentinel(let name, let sentinels):
+            let made = SentinelGuide(
+                name: name, sentinels: sentinels, eventLoop: loop, counters: subscriberCounters, logger: logger
+            ) { links.sentinel($0, on: loop, counters: subscriberCounters) }
+            guide = made
+            target = .asked { made.primary(for: $0) }
         }
 
         var commands: [RedisCommands] = []
         var counters = [subscriberCounters]
-        for (number, loop) in group.makeIterator().enumerated() {
+        for (number, loop) in loops.enumerated() {
             let own = RedisCounters()
             counters.append(own)
             commands.append(
                 RedisCommands(
-                    link: link(on: loop, "\(number)", isSubscription: false, own), configuration: configuration,
-                    loopNumber: number, incarnation: incarnation, counters: own, logger: logger))
+                    link: links.store(
+                        on: loop, to: target, role: "\(number)", isSubscription: false, counters: own),
+                    configuration: configuration, loopNumber: number, incarnation: incarnation, counters: own,
+                    logger: logger))
         }
-        guard let first = commands.first else { preconditionFailure("an event loop group without event loops") }
+        let first = commands[0]
         for one in commands {
             one.link.events.storeReplaced = { [weak one] in one?.storeReplaced() }
             one.link.events.up = { [weak one] in one?.connectionUp() }
             one.link.events.down = { [weak one] in one?.connectionDown() }
         }
-        let loop = first.eventLoop
 
         let registry = NodeRegistry(
             incarnation: incarnation, link: first.link, configuration: configuration, counters: subscriberCounters,
@@ -66,7 +74,8 @@ package final class RedisBroker: Broker, Service {
             for one in commands { one.eventLoop.execute { one.incarnationChanged(to: incarnation) } }
         }
         let subscriber = RedisSubscriber(
-            link: link(on: loop, "subscription", isSubscription: true, subscriberCounters),
+            link: links.store(
+                on: loop, to: target, role: "subscription", isSubscription: true, counters: subscriberCounters),
             commands: first.link, configuration: configuration, probeID: incarnation, counters: subscriberCounters,
             logger: logger)
         let supervisor = RedisSupervisor(
@@ -79,6 +88,17 @@ package final class RedisBroker: Broker, Service {
                 loop.execute { supervisor.linkChanged(number, failure: failure) }
             }
         }
+        for one in commands {
+            one.link.events.unsuitable = { [weak supervisor] reason in
+                guard let supervisor else { return }
+                loop.execute { supervisor.unsuitable(reason) }
+            }
+        }
+        guide?.moved = { [commands, weak subscriber] place in
+            for one in commands { one.eventLoop.execute { one.link.moved(to: place) } }
+            subscriber?.moved(to: place)
+        }
+        self.guide = guide
         self.supervisor = supervisor
         self.configuration = configuration
         self.eventLoop = loop
@@ -93,15 +113,26 @@ package final class RedisBroker: Broker, Service {
     package func start() {
         guard !isStarted.exchange(true, ordering: .relaxed) else { return }
         for one in commands { one.eventLoop.execute { one.start() } }
-        eventLoop.execute { [supervisor] in supervisor.start() }
+        eventLoop.execute { [supervisor, guide] in
+            guide?.start()
+            supervisor.start()
+        }
     }
 
     /// Runs until the service group shuts down or the task is cancelled, then leaves in good order.
+    ///
+    /// - Throws: ``UnsuitableRedis`` when the first Redis that is reached may throw away what it was given. One that is
+    ///   found so later makes the broker unavailable.
     package func run() async throws {
         start()
         // Cancelled or asked to end: either way what follows is the orderly end.
-        try? await gracefulShutdown()
+        var found: UnsuitableRedis?
+        for await refusal in supervisor.refusals.cancelOnGracefulShutdown() {
+            found = refusal
+            break
+        }
         await shutdown()
+        if let found { throw found }
     }
 
     /// Takes all sessions out of their rooms, gives up the lease and closes the connections; within twice the command
@@ -128,7 +159,12 @@ package final class RedisBroker: Broker, Service {
     private func stop() async {
         let stopped =
             commands.map { one in one.eventLoop.submit { one.stop() } }
-            + [eventLoop.submit { [supervisor] in supervisor.stop() }]
+            + [
+                eventLoop.submit { [supervisor, guide] in
+                    supervisor.stop()
+                    guide?.stop()
+                }
+            ]
         try? await EventLoopFuture.andAllComplete(stopped, on: eventLoop).get()
     }
 

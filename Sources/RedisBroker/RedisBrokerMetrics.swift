@@ -30,6 +30,8 @@ package struct RedisBrokerMetrics: Sendable, Equatable {
     package var probeNanoseconds = 0
     /// Sessions of dead nodes that this node removed.
     package var sessionsSwept = 0
+    /// Times that the sentinels named another primary, or slots of a cluster got another one.
+    package var topologyChanges = 0
 }
 
 /// The counters of one event loop, or of one subscription. Written on one loop and read from anywhere, therefore atomic;
@@ -51,6 +53,7 @@ final class RedisCounters: Sendable {
     let deafSubscriptions = Atomic(0)
     let probeNanoseconds = Atomic(0)
     let sessionsSwept = Atomic(0)
+    let topologyChanges = Atomic(0)
 
     func addTo(_ sum: inout RedisBrokerMetrics) {
         sum.commands += commands.load(ordering: .relaxed)
@@ -69,6 +72,7 @@ final class RedisCounters: Sendable {
         sum.deafSubscriptions += deafSubscriptions.load(ordering: .relaxed)
         sum.probeNanoseconds += probeNanoseconds.load(ordering: .relaxed)
         sum.sessionsSwept += sessionsSwept.load(ordering: .relaxed)
+        sum.topologyChanges += topologyChanges.load(ordering: .relaxed)
     }
 }
 

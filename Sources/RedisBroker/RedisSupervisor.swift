@@ -19,6 +19,11 @@ final class RedisSupervisor: @unchecked Sendable {
     private var warned: Set<String> = []
     private let current = Mutex(BrokerStatus.unavailable("not connected to Redis yet"))
     private var tasks: [RepeatedTask] = []
+    private var hasBeenAvailable = false
+    private var hasWarnedOfPolicy = false
+    /// At most one: that of a Redis which was never used.
+    let refusals: AsyncStream<UnsuitableRedis>
+    private let refuse: AsyncStream<UnsuitableRedis>.Continuation
 
     init(
         subscriber: RedisSubscriber, registry: NodeRegistry, commands: RedisCommands, loops: Int,
@@ -27,6 +32,7 @@ final class RedisSupervisor: @unchecked Sendable {
         self.subscriber = subscriber
         self.registry = registry
         self.commands = commands
+        (refusals, refuse) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1))
         self.links = LoopLinks(loops: loops, why: RedisLink.notConnectedYet)
         self.configuration = configuration
         self.logger = logger
@@ -42,6 +48,7 @@ final class RedisSupervisor: @unchecked Sendable {
             self.commands.connectionUp()
             self.registry.beat()
             self.subscriber.probe()
+            self.warnOfPolicy()
         }
     }
 
@@ -80,6 +87,19 @@ final class RedisSupervisor: @unchecked Sendable {
         judge()
     }
 
+    /// A connection met a Redis that may throw away what it was given.
+    func unsuitable(_ reason: String) {
+        if !hasBeenAvailable { refuse.yield(UnsuitableRedis(reason)) }
+    }
+
+    private func warnOfPolicy() {
+        guard commands.link.hidesPolicy, !hasWarnedOfPolicy else { return }
+        hasWarnedOfPolicy = true
+        logger.warning(
+            "Redis does not tell its maxmemory-policy (CONFIG GET): see to it that it is noeviction, or messages may be lost"
+        )
+    }
+
     /// Compares what is with what was said.
     private func judge() {
         let before = status
@@ -91,6 +111,7 @@ final class RedisSupervisor: @unchecked Sendable {
         let status = failure.map { BrokerStatus.unavailable($0) } ?? .available
         guard before != status else { return }
         current.withLock { $0 = status }
+        if status == .available { hasBeenAvailable = true }
         log(status, before: before, isOfConnection: connection != nil)
         if before == .available || status == .available { subscriber.delegate?.statusChanged(to: status) }
     }
@@ -111,4 +132,11 @@ final class RedisSupervisor: @unchecked Sendable {
             logger.log(level: level, message, metadata: ["reason": "\(reason)"])
         }
     }
+}
+
+/// The Redis that was found may throw away what it was given, and must be configured otherwise.
+package struct UnsuitableRedis: Error, CustomStringConvertible {
+    package let description: String
+
+    init(_ description: String) { self.description = description }
 }

@@ -36,5 +36,9 @@ extension PrometheusText {
         add(
             "roost_swept_sessions_total", .counter, "Sessions of dead nodes that this node removed.",
             metrics.sessionsSwept)
+        add(
+            "roost_redis_topology_changes_total", .counter,
+            "Times that sentinels named another primary, or slots of a cluster got another one.",
+            metrics.topologyChanges)
     }
 }

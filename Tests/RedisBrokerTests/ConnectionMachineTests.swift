@@ -19,7 +19,7 @@ struct ConnectionMachineTests {
         var machine = Machine(
             handshake: try handshake(), isSubscription: isSubscription, now: start, handshakeTimeout: .seconds(2),
             commandTimeout: .seconds(2), pingInterval: .seconds(5))
-        if isReady { for _ in 0..<5 { _ = machine.received(ok, at: start) } }
+        if isReady { for _ in 0..<6 { _ = machine.received(ok, at: start) } }
         return machine
     }
 
@@ -28,12 +28,13 @@ struct ConnectionMachineTests {
     @Test func everythingIsSaidInOneGo() throws {
         #expect(
             try handshake().commands == [
-                ["CLIENT", "SETNAME", "name"], ["CLIENT", "INFO"], ["ROLE"], ["INFO", "replication"], ["PING"],
+                ["CLIENT", "SETNAME", "name"], ["CLIENT", "INFO"], ["ROLE"], ["INFO", "replication"],
+                ["CONFIG", "GET", "maxmemory*"], ["PING"],
             ])
         #expect(
             try handshake("redis://me:pw@host/2", scripts: [.leave]).commands == [
                 ["AUTH", "me", "pw"], ["SELECT", 2], ["CLIENT", "SETNAME", "name"], ["CLIENT", "INFO"], ["ROLE"],
-                ["INFO", "replication"], ["PING"],
+                ["INFO", "replication"], ["CONFIG", "GET", "maxmemory*"], ["PING"],
                 ["SCRIPT", "LOAD", .text(Script.leave.source)],
             ])
         #expect(try handshake("redis://:pw@host").commands.first == ["AUTH", "pw"])
@@ -41,7 +42,7 @@ struct ConnectionMachineTests {
 
     @Test func itEndsWithTheNamesOfTheScripts() throws {
         var handshake = try handshake(scripts: [.enter, .leave])
-        for _ in 0..<5 { #expect(handshake.received(ok) == .more) }
+        for _ in 0..<6 { #expect(handshake.received(ok) == .more) }
         #expect(handshake.received(.bulk(ByteBuffer(string: "abc"))) == .more)
         #expect(handshake.received(.error("NOPERM no script")) == .done(["abc", nil]))
     }
@@ -51,9 +52,9 @@ struct ConnectionMachineTests {
         ("redis://:pw@host", 0, "ERR AUTH <password> called without any password", "take it out"),
         ("redis://:pw@host", 0, "ERR unknown command 'AUTH', with args beginning with: 'secret'", "(ERR)"),
         ("redis://host/7", 0, "ERR DB index is out of range", "database 7"),
-        ("redis://host", 4, "NOAUTH Authentication required.", "put it into the Redis URL"),
-        ("redis://host", 4, "LOADING Redis is loading the dataset in memory", "LOADING"),
-        ("redis://host", 4, "BUSY Redis is busy running a script", "BUSY"),
+        ("redis://host", 5, "NOAUTH Authentication required.", "put it into the Redis URL"),
+        ("redis://host", 5, "LOADING Redis is loading the dataset in memory", "LOADING"),
+        ("redis://host", 5, "BUSY Redis is busy running a script", "BUSY"),
     ])
     func aRefusalIsPlain(_ url: String, _ before: Int, _ error: String, _ reason: String) throws {
         var handshake = try handshake(url)
@@ -102,6 +103,49 @@ struct ConnectionMachineTests {
         generation = StoreGeneration(settlingTime: .seconds(1))
         _ = generation.connected(to: "a", at: start)
         #expect(generation.settles(after: start) == nil)
+    }
+
+    private func settings(_ pairs: [String]) -> Reply { .array(pairs.map { .bulk(ByteBuffer(string: $0)) }) }
+
+    @Test(arguments: ["allkeys-lru", "volatile-ttl"])
+    func aRedisThatMayThrowLogsAwayIsUnsuitable(policy: String) throws {
+        var handshake = try handshake()
+        for _ in 0..<4 { #expect(handshake.received(ok) == .more) }
+        let answer = ["maxmemory", "1000", "maxmemory-samples", "5", "maxmemory-policy", policy]
+        guard case .unsuitable(let said) = handshake.received(settings(answer)) else {
+            Issue.record("not unsuitable")
+            return
+        }
+        #expect(said.contains(policy) && said.contains("noeviction"), "says what is wrong and what to do")
+    }
+
+    @Test(arguments: [
+        ["maxmemory", "0", "maxmemory-policy", "allkeys-lru"], ["maxmemory-policy", "noeviction", "maxmemory", "1"],
+    ])
+    func aRedisThatKeepsWhatItWasGivenIsSuitable(answer: [String]) throws {
+        var handshake = try handshake()
+        for _ in 0..<4 { #expect(handshake.received(ok) == .more) }
+        #expect(handshake.received(settings(answer)) == .more)
+        #expect(!handshake.hidesPolicy)
+    }
+
+    @Test func aRedisThatDoesNotTellItsPolicyIsUsedAndItIsNoted() throws {
+        for answer in [Reply.error("NOPERM"), settings([]), settings(["maxmemory", "1"])] {
+            var handshake = try handshake()
+            for _ in 0..<4 { #expect(handshake.received(ok) == .more) }
+            #expect(handshake.received(answer) == .more)
+            #expect(handshake.hidesPolicy)
+        }
+    }
+
+    @Test func aSentinelIsAskedForNothingThatItDoesNotHave() throws {
+        let url = try RedisURL("redis+sentinel://me:pw@host/main/2?sentinel_password=s")
+        #expect(
+            RedisHandshake(url: url.ofSentinels, clientName: "name", scripts: [], peer: .guide).commands
+                == [["AUTH", "s"], ["CLIENT", "SETNAME", "name"], ["PING"]])
+        #expect(
+            RedisHandshake(url: url, clientName: "name", scripts: []).commands.prefix(2)
+                == [["AUTH", "me", "pw"], ["SELECT", 2]])
     }
 
     @Test func theConnectionThatIsReplacedIsEndedFirst() throws {

@@ -16,7 +16,8 @@ struct DepartureTests {
         let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
         let counters = RedisCounters()
         let link = RedisLink(
-            eventLoop: loop, connector: try RedisConnector(configuration),
+            eventLoop: loop, target: .fixed(.tcp(host: "127.0.0.1", port: 1)),
+            connector: try RedisConnector(configuration),
             settings: .init(
                 url: configuration.url, clientName: "name", scripts: [], isSubscription: false,
                 handshakeTimeout: .seconds(1), commandTimeout: .seconds(1), pingInterval: .seconds(1)),

@@ -119,6 +119,48 @@ struct LoginTests {
         }
     }
 
+    private func service(_ server: RedisServer) throws -> (RedisBroker, ServiceGroup) {
+        let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+        let broker = try RedisBroker(
+            configuration: .init(url: RedisURL(server.url), node: "node"),
+            group: MultiThreadedEventLoopGroup.singleton, logger: logger)
+        return (broker, ServiceGroup(services: [broker], logger: logger))
+    }
+
+    @Test func aRedisThatMayThrowLogsAwayEndsTheStart() async throws {
+        var options = RedisServer.Options()
+        options.arguments = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]
+        try await RedisServer.run(options) { server in
+            let (_, services) = try service(server)
+            let failure = await #expect(throws: UnsuitableRedis.self) { try await services.run() }
+            #expect(failure?.description.contains("allkeys-lru") == true)
+        }
+    }
+
+    @Test func aRedisThatMayThrowLogsAwayLaterMakesTheNodeUnavailableWithTheReason() async throws {
+        try await RedisServer.run { server in
+            let (broker, services) = try service(server)
+            async let run: Void = services.run()
+            let node = try await BrokerNode(broker)
+            _ = try await node.listener.hears("available") { $0.contains(.status(.available)) ? true : nil }
+            try await server.command("CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "volatile-lru")
+            try await server.command("CLIENT", "KILL", "TYPE", "normal")
+            try await eventually("the reason is known") { broker.status.reason.contains("volatile-lru") ? true : nil }
+            try await server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+            try await eventually("it is available again") { broker.status == .available ? true : nil }
+            await services.triggerGracefulShutdown()
+            try await run
+        }
+    }
+
+    @Test func aUserWithoutTheRightToSeeThePolicyIsGoodEnough() async throws {
+        try await RedisServer.run { server in
+            try await server.command(
+                "ACL", "SETUSER", "roost", "on", ">pass", "~roost:*", "&roost:*", "+@all", "-config")
+            try await works(TestBroker.start(RedisURL("redis://roost:pass@127.0.0.1:\(server.port)")))
+        }
+    }
+
     @Test func asAServiceItEndsInGoodOrderWhenTheGroupShutsDown() async throws {
         try await RedisServer.run { server in
             let broker = try RedisBroker(

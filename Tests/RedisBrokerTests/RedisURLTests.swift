@@ -22,6 +22,18 @@ struct RedisURLTests {
             "unix://me:pw@/run/my%20redis.sock?db=3",
             RedisURL(endpoint: .unixSocket(path: "/run/my redis.sock"), user: "me", password: "pw", database: 3)
         ),
+        (
+            "redis+sentinel://a/main",
+            RedisURL(.sentinel(name: "main", sentinels: [.tcp(host: "a", port: 26379)]))
+        ),
+        (
+            "rediss+sentinel://me:p%40w@a:1,[::1],b:2/my%20main/3?sentinel_user=s&sentinel_password=%26",
+            RedisURL(
+                .sentinel(
+                    name: "my main",
+                    sentinels: [.tcp(host: "a", port: 1), .tcp(host: "::1", port: 26379), .tcp(host: "b", port: 2)]),
+                usesTLS: true, user: "me", password: "p@w", database: 3, sentinelUser: "s", sentinelPassword: "&")
+        ),
     ])
     func accepted(_ text: String, _ url: RedisURL) throws {
         #expect(try RedisURL(text) == url)
@@ -30,7 +42,20 @@ struct RedisURLTests {
     @Test(arguments: [
         ("localhost:6379", "no scheme"),
         ("http://host", "scheme \"http\""),
-        ("redis+sentinel://host", "scheme \"redis+sentinel\""),
+        ("redis+sentinels://host", "scheme \"redis+sentinels\""),
+        ("redis+sentinel://host", "name that the sentinels have"),
+        ("redis+sentinel://host//1", "name that the sentinels have"),
+        ("redis+sentinel:///main", "lacks a host"),
+        ("redis+sentinel://a,,b/main", "lacks a host"),
+        ("redis+sentinel://a,:26379/main", "lacks a host"),
+        ("redis+sentinel://a:b/main", "port"),
+        ("redis+sentinel://fe80::1/main", "brackets"),
+        ("redis+sentinel://a/main/x", "database"),
+        ("redis+sentinel://a/main?db=1", "sentinel_password"),
+        ("redis+sentinel://a/main?sentinel_password=", "sentinel_password is empty"),
+        ("redis+sentinel://a/main?sentinel_user=me", "without a sentinel_password"),
+        ("redis+sentinel://a/ma%zin", "hexadecimal"),
+        ("redis+sentinel://:a#b@a/main", "%23"),
         ("redis://host:0", "port"),
         ("redis://host:65536", "port"),
         ("redis://host:", "port"),
@@ -59,7 +84,10 @@ struct RedisURLTests {
         #expect(error.description.contains(RedisURL.acceptedForms), "says what would be accepted")
     }
 
-    @Test(arguments: ["redis://me:s3cret@host:1/2", "rediss://:s3cret@host", "unix://:s3cret@/run/redis.sock?db=1"])
+    @Test(arguments: [
+        "redis://me:s3cret@host:1/2", "rediss://:s3cret@host", "unix://:s3cret@/run/redis.sock?db=1",
+        "redis+sentinel://:s3cret@a,b/main?sentinel_password=s3cret2",
+    ])
     func aPasswordIsNeverShown(_ text: String) throws {
         let url = try RedisURL(text)
         var dumped = ""

@@ -87,5 +87,24 @@ func withBrokers(
     }
 }
 
+/// Runs `work` with so many brokers of a store that runs already, and ends them.
+func withBrokers(
+    _ count: Int, at url: String, configured change: (inout RedisBrokerConfiguration) -> Void = { _ in },
+    _ work: ([TestBroker]) async throws -> Void
+) async throws {
+    var brokers: [TestBroker] = []
+    let result: Result<Void, any Error>
+    do {
+        for number in 0..<count {
+            brokers.append(try await TestBroker.start(RedisURL(url), node: "node-\(number)", change))
+        }
+        result = .success(try await work(brokers))
+    } catch {
+        result = .failure(error)
+    }
+    for broker in brokers { try await broker.shutdown() }
+    try result.get()
+}
+
 func room(_ name: String = "room") throws -> RoomName { try require(RoomName(name), "room name") }
 func user(_ name: String) throws -> UserName { try require(UserName(name), "user name") }

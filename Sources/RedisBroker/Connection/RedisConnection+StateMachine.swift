@@ -14,6 +14,8 @@ extension RedisConnection {
             /// What a subscribing connection hears.
             case pushed
             case close(reason: String)
+            /// To be closed: this Redis may throw away what it was given.
+            case unsuitable(reason: String)
         }
 
         enum Ticked: Equatable {
@@ -46,6 +48,8 @@ extension RedisConnection {
         private(set) var identity: RedisClientIdentity?
         /// Which life of which store it is connected to; known when it is ready, and Redis says it.
         private(set) var generation: String?
+        /// Redis did not say whether it may throw away what it was given.
+        private(set) var hidesPolicy = false
 
         init(
             handshake: RedisHandshake, isSubscription: Bool, now: NIODeadline, handshakeTimeout: TimeAmount,
@@ -97,9 +101,11 @@ extension RedisConnection {
                 switch verdict {
                 case .more: return .nothing
                 case .refused(let reason): return .close(reason: reason)
+                case .unsuitable(let reason): return .unsuitable(reason: reason)
                 case .done(let digests):
                     identity = handshake.identity
                     generation = handshake.generation
+                    hidesPolicy = handshake.hidesPolicy
                     state = .ready
                     return .becameReady(digests: digests)
                 }

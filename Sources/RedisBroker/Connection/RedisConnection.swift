@@ -15,6 +15,7 @@ final class RedisConnection: ChannelInboundHandler {
         var clientName: String
         var scripts: [Script]
         var isSubscription: Bool
+        var peer = RedisHandshake.Peer.store
         var handshakeTimeout: TimeAmount
         var commandTimeout: TimeAmount
         var pingInterval: TimeAmount
@@ -27,6 +28,8 @@ final class RedisConnection: ChannelInboundHandler {
         var ready: (_ digests: [String?]) -> Void
         var pushed: (Reply) -> Void
         var readAllForNow: () -> Void
+        /// Redis may throw away what it was given; the connection is closed next.
+        var unsuitable: (_ reason: String) -> Void
         /// Exactly once, after all outstanding commands have failed.
         var closed: (_ reason: String) -> Void
     }
@@ -55,7 +58,7 @@ final class RedisConnection: ChannelInboundHandler {
 
     private static func handshake(_ settings: Settings) -> RedisHandshake {
         RedisHandshake(
-            url: settings.url, clientName: settings.clientName, scripts: settings.scripts,
+            url: settings.url, clientName: settings.clientName, scripts: settings.scripts, peer: settings.peer,
             previous: settings.previous)
     }
 
@@ -66,6 +69,9 @@ final class RedisConnection: ChannelInboundHandler {
 
     /// Which life of which store it is connected to, once it is ready.
     var generation: String? { machine.generation }
+
+    /// Redis does not let us see whether it may throw away what it was given.
+    var hidesPolicy: Bool { machine.hidesPolicy }
 
     /// Given up, or ended; a connection never stands again.
     var isClosed: Bool { machine.isClosed }
@@ -219,6 +225,9 @@ final class RedisConnection: ChannelInboundHandler {
             }
             events?.pushed(reply)
         case .close(let reason):
+            close(reason)
+        case .unsuitable(let reason):
+            events?.unsuitable(reason)
             close(reason)
         }
     }

@@ -4,18 +4,16 @@ import NIOSSL
 
 /// Opens connections to Redis: TCP, TLS or a unix socket.
 struct RedisConnector: Sendable {
-    private let endpoint: RedisURL.Endpoint
-    private let tls: (context: NIOSSLContext, serverName: String?)?
-    private let connectTimeout: TimeAmount
+    private let tls: NIOSSLContext?
+    /// The name that certificates must bear whatever the host; nil: the host's.
+    private let serverName: String?
     private let unsentBytes: Int
 
     /// Throws ``RedisTLSError`` when the TLS settings cannot be used.
     init(_ configuration: RedisBrokerConfiguration) throws {
-        let url = configuration.url
-        endpoint = url.endpoint
-        connectTimeout = configuration.connectTimeout
         unsentBytes = configuration.unsentBytes
-        guard url.usesTLS else {
+        serverName = configuration.tlsServerName
+        guard configuration.url.usesTLS else {
             tls = nil
             return
         }
@@ -25,8 +23,7 @@ struct RedisConnector: Sendable {
             if let file = configuration.tlsCAFile {
                 settings.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(file))
             }
-            let context = try NIOSSLContext(configuration: settings)
-            tls = (context, Self.serverName(configuration))
+            tls = try NIOSSLContext(configuration: settings)
         } catch {
             let file = configuration.tlsCAFile.map { " from the CA file \($0)" } ?? ""
             throw RedisTLSError("TLS to Redis cannot be set up\(file): \(error)")
@@ -34,22 +31,25 @@ struct RedisConnector: Sendable {
     }
 
     /// The name to be proved by the certificate. nil for an IP address: then it must hold that address.
-    private static func serverName(_ configuration: RedisBrokerConfiguration) -> String? {
-        if let name = configuration.tlsServerName { return name }
-        guard case .tcp(let host, _) = configuration.url.endpoint,
-            (try? SocketAddress(ipAddress: host, port: 0)) == nil
+    private func serverName(of endpoint: RedisURL.Endpoint) -> String? {
+        if let serverName { return serverName }
+        guard case .tcp(let host, _) = endpoint, (try? SocketAddress(ipAddress: host, port: 0)) == nil
         else { return nil }
         return host
     }
 
-    /// Opens a channel on `loop` with `connection` as its handler, unless that was given up meanwhile.
+    /// Opens a channel to `endpoint` on `loop` with `connection` as its handler, unless that was given up meanwhile.
     ///
     /// A host of several addresses is tried through several channels: the handler is added to the one that won.
-    func connect(_ connection: RedisConnection, on loop: any EventLoop) -> EventLoopFuture<any Channel> {
+    func connect(
+        _ connection: RedisConnection, to endpoint: RedisURL.Endpoint, on loop: any EventLoop,
+        within timeout: TimeAmount
+    ) -> EventLoopFuture<any Channel> {
         let tls = tls
+        let serverName = serverName(of: endpoint)
         let handler = NIOLoopBound(connection, eventLoop: loop)
         let bootstrap = ClientBootstrap(group: loop)
-            .connectTimeout(connectTimeout)
+            .connectTimeout(timeout)
             .channelOption(.socketOption(.so_keepalive), value: 1)
             // Redis is read until it has no more, in large pieces (one reading serves a thousand sockets).
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 64 << 10))
@@ -58,7 +58,7 @@ struct RedisConnector: Sendable {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let tls else { return }
-                    let client = try NIOSSLClientHandler(context: tls.context, serverHostname: tls.serverName)
+                    let client = try NIOSSLClientHandler(context: tls, serverHostname: serverName)
                     try channel.pipeline.syncOperations.addHandler(client)
                 }
             }

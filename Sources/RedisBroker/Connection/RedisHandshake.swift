@@ -4,7 +4,8 @@ import NIOCore
 /// What is said first on every connection, in one write, and what the answers mean.
 struct RedisHandshake {
     enum Step: Equatable {
-        case authenticate, select(Int), kill(RedisClientIdentity), name, identify, role, generation, ping, load(Script)
+        case authenticate, select(Int), kill(RedisClientIdentity), name, identify, role, generation, policy, ping
+        case load(Script)
     }
 
     enum Verdict: Equatable {
@@ -13,6 +14,16 @@ struct RedisHandshake {
         /// one that Redis did not want to load, which then travels whole.
         case done([String?])
         case refused(String)
+        /// It works, but may throw away what it was given: it is not to be used before somebody has changed it.
+        case unsuitable(String)
+    }
+
+    /// What the other side is to us.
+    enum Peer: Sendable, Equatable {
+        /// It holds our data: it must be a primary that keeps what it was given.
+        case store
+        /// A sentinel or a node of a cluster that is only asked where the data is.
+        case guide
     }
 
     private let url: RedisURL
@@ -24,10 +35,14 @@ struct RedisHandshake {
     private(set) var identity: RedisClientIdentity?
     /// Which life of which store this is; nil when Redis does not say.
     private(set) var generation: String?
+    /// Redis does not let us see whether it may throw away what it was given.
+    private(set) var hidesPolicy = false
 
     /// - Parameter previous: the connection that this one replaces. What it sent and Redis has not read yet must not
     ///   take effect after what this one says.
-    init(url: RedisURL, clientName: String, scripts: [Script], previous: RedisClientIdentity? = nil) {
+    init(
+        url: RedisURL, clientName: String, scripts: [Script], peer: Peer = .store, previous: RedisClientIdentity? = nil
+    ) {
         self.url = url
         self.clientName = clientName
         var steps: [Step] = []
@@ -35,7 +50,10 @@ struct RedisHandshake {
         if url.database != 0 { steps.append(.select(url.database)) }
         if let previous { steps.append(.kill(previous)) }
         // PING finds out what the others do not: that a login is needed, that Redis is loading or busy.
-        steps += [.name, .identify, .role, .generation, .ping]
+        switch peer {
+        case .store: steps += [.name, .identify, .role, .generation, .policy, .ping]
+        case .guide: steps += [.name, .ping]
+        }
         self.steps = steps + scripts.map { .load($0) }
     }
 
@@ -54,6 +72,8 @@ struct RedisHandshake {
             case .identify: ["CLIENT", "INFO"]
             case .role: ["ROLE"]
             case .generation: ["INFO", "replication"]
+            // A pattern: before Redis 7 only one name is taken.
+            case .policy: ["CONFIG", "GET", "maxmemory*"]
             case .ping: ["PING"]
             case .load(let script): ["SCRIPT", "LOAD", .text(script.source)]
             }
@@ -65,6 +85,7 @@ struct RedisHandshake {
         let step = steps[answered]
         answered += 1
         if let refusal = judge(reply, to: step) { return .refused(refusal) }
+        if step == .policy, let reason = judgePolicy(reply) { return .unsuitable(reason) }
         return answered == steps.count ? .done(digests) : .more
     }
 
@@ -100,9 +121,32 @@ struct RedisHandshake {
         case (.load, _):
             digests.append(nil)
             return nil
-        case (.authenticate, _), (.select, _), (.kill, _), (.name, _), (.role, _), (.generation, _), (.ping, _):
-            // A user whose rights do not include CLIENT or ROLE can work all the same.
+        case (.authenticate, _), (.select, _), (.kill, _), (.name, _), (.role, _), (.generation, _), (.policy, _),
+            (.ping, _):
+            // A user whose rights do not include CLIENT, ROLE, INFO or CONFIG can work all the same.
             return nil
         }
+    }
+
+    /// Why a Redis of these settings must not hold logs: they carry a time to live, so that `volatile-…` takes them too.
+    private mutating func judgePolicy(_ reply: Reply) -> String? {
+        guard case .array(let parts) = reply else {
+            hidesPolicy = true
+            return nil
+        }
+        func value(_ name: String) -> String? {
+            stride(from: 0, to: parts.count - 1, by: 2).lazy
+                .first { parts[$0].bytes.map { String(buffer: $0) } == name }
+                .flatMap { parts[$0 + 1].bytes.map { String(buffer: $0) } }
+        }
+        guard let policy = value("maxmemory-policy"), let limit = value("maxmemory") else {
+            hidesPolicy = true
+            return nil
+        }
+        guard limit != "0", policy != "noeviction" else { return nil }
+        return """
+            Redis would throw away messages in silence when its memory is full (maxmemory \(limit) with \
+            maxmemory-policy \(policy)): set its maxmemory-policy to noeviction
+            """
     }
 }

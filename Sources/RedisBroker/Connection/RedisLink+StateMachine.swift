@@ -43,6 +43,17 @@ extension RedisLink {
             }
         }
 
+        /// Whether this attempt is still to be made.
+        func isConnecting(_ attempt: Int) -> Bool {
+            switch state {
+            case .connecting(attempt): true
+            case .connecting, .ready, .idle, .pausing, .stopped: false
+            }
+        }
+
+        /// Redis is elsewhere now: what went wrong before says nothing about the new place.
+        mutating func moved() { backoff.succeeded() }
+
         /// Whether this attempt is the one that counts.
         mutating func becameReady(_ attempt: Int, at now: NIODeadline) -> Bool {
             switch state {

@@ -5,6 +5,13 @@ import NIOCore
 
 /// Keeps one connection to Redis: connects, and connects again when it was lost. Confined to its event loop.
 final class RedisLink {
+    /// Where the connections go.
+    enum Target {
+        case fixed(RedisURL.Endpoint)
+        /// Asked for each connection anew; fails with a text for operators.
+        case asked((any EventLoop) -> EventLoopFuture<RedisURL.Endpoint>)
+    }
+
     /// What the owner wants to know. Called on the loop.
     struct Events {
         var up: () -> Void = {}
@@ -16,6 +23,8 @@ final class RedisLink {
         var failureChanged: () -> Void = {}
         var pushed: (Reply) -> Void = { _ in }
         var readAllForNow: () -> Void = {}
+        /// This Redis may throw away what it was given, and is not used.
+        var unsuitable: (_ reason: String) -> Void = { _ in }
     }
 
     let eventLoop: any EventLoop
@@ -28,6 +37,10 @@ final class RedisLink {
     /// ``failure`` before the first attempt has ended.
     static let notConnectedYet = "not connected yet"
 
+    /// Where the present connection or attempt goes.
+    private(set) var endpoint: RedisURL.Endpoint?
+
+    private let target: Target
     private let connector: RedisConnector
     private var settings: RedisConnection.Settings
     private let counters: RedisCounters
@@ -39,10 +52,11 @@ final class RedisLink {
     private var random = SystemRandomNumberGenerator()
 
     init(
-        eventLoop: any EventLoop, connector: RedisConnector, settings: RedisConnection.Settings,
+        eventLoop: any EventLoop, target: Target, connector: RedisConnector, settings: RedisConnection.Settings,
         backoff: Backoff.Limits, settlingTime: TimeAmount, counters: RedisCounters, logger: Logger
     ) {
         self.eventLoop = eventLoop
+        self.target = target
         self.connector = connector
         self.settings = settings
         self.counters = counters
@@ -54,6 +68,9 @@ final class RedisLink {
     }
 
     var isUp: Bool { failure == nil }
+
+    /// Redis does not let us see whether it may throw away what it was given. Known once the link is up.
+    var hidesPolicy: Bool { connection?.hidesPolicy ?? false }
 
     func start() {
         eventLoop.assertInEventLoop()
@@ -72,6 +89,14 @@ final class RedisLink {
     func replace(_ reason: String) {
         eventLoop.assertInEventLoop()
         connection?.close(reason)
+    }
+
+    /// Redis is there from now on: leaves any other place at once.
+    func moved(to place: RedisURL.Endpoint) {
+        eventLoop.assertInEventLoop()
+        guard let endpoint, endpoint != place else { return }
+        machine.moved()
+        connection?.close("the primary is \(place) now, no more \(endpoint)")
     }
 
     func isCongested(limit: Int) -> Bool { connection?.isCongested(limit: limit) ?? true }
@@ -109,15 +134,33 @@ final class RedisLink {
 
     private func connect() {
         guard let attempt = machine.connect() else { return }
+        switch target {
+        case .fixed(let endpoint): connect(attempt, to: endpoint)
+        case .asked(let ask):
+            ask(eventLoop).assumeIsolated().whenComplete { [weak self] result in
+                switch result {
+                case .success(let endpoint): self?.connect(attempt, to: endpoint)
+                case .failure(let error): self?.ended(attempt, BrokerError(any: error).message)
+                }
+            }
+        }
+    }
+
+    private func connect(_ attempt: Int, to endpoint: RedisURL.Endpoint) {
+        guard machine.isConnecting(attempt) else { return }
+        if self.endpoint != endpoint { settings.previous = nil }
+        self.endpoint = endpoint
         let events = RedisConnection.Events(
             ready: { [weak self] digests in self?.ready(attempt, digests) },
             pushed: { [weak self] reply in self?.events.pushed(reply) },
             readAllForNow: { [weak self] in self?.events.readAllForNow() },
-            closed: { [weak self] reason in self?.ended(attempt, reason) })
+            unsuitable: { [weak self] reason in self?.events.unsuitable(self?.located(reason) ?? reason) },
+            closed: { [weak self] reason in self?.ended(attempt, self?.located(reason) ?? reason) })
         let connection = RedisConnection(
             settings: settings, counters: counters, now: eventLoop.now, events: events)
         self.connection = connection
-        connector.connect(connection, on: eventLoop).assumeIsolated().whenComplete { [weak self] result in
+        let opening = connector.connect(connection, to: endpoint, on: eventLoop, within: settings.handshakeTimeout)
+        opening.assumeIsolated().whenComplete { [weak self] result in
             switch result {
             case .success(let channel):
                 // Nobody is left to give the connection up.
@@ -125,6 +168,12 @@ final class RedisLink {
             case .failure(let error): self?.ended(attempt, RedisConnector.describe(error))
             }
         }
+    }
+
+    /// A reason with the place, where that is not what somebody has configured.
+    private func located(_ reason: String) -> String {
+        guard case .asked = target, let endpoint, !reason.contains(endpoint.description) else { return reason }
+        return "\(endpoint): \(reason)"
     }
 
     private func ready(_ attempt: Int, _ digests: [String?]) {

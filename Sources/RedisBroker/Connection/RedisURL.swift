@@ -1,32 +1,54 @@
 /// Where Redis is and how to log in, read from a URL.
 ///
-/// Accepted: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]`, the same with `rediss://` for TLS, and
-/// `unix://[USER[:PASSWORD]@]/PATH[?db=N]`. User, password and path are percent-decoded; `redis://:SECRET@HOST` is a
-/// password alone. The host defaults to `127.0.0.1` and the port to 6379.
+/// Accepted: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]` and `unix://[USER[:PASSWORD]@]/PATH[?db=N]` for one server,
+/// `redis+sentinel://[USER[:PASSWORD]@]HOST[:PORT],…/NAME[/DB]` for whichever server the sentinels call the primary of
+/// that name; `rediss` in place of `redis` for TLS. User and password are those of the servers that hold data; sentinels that want a login get it by
+/// `?sentinel_user=…&sentinel_password=…`. Everything is percent-decoded; `redis://:SECRET@HOST` is a password alone.
+/// The host of a single server defaults to `127.0.0.1`, the port to 6379, that of a sentinel to 26379.
 package struct RedisURL: Sendable, Equatable {
-    package enum Endpoint: Sendable, Equatable {
+    package enum Endpoint: Sendable, Hashable {
         case tcp(host: String, port: Int)
         case unixSocket(path: String)
     }
 
-    package var endpoint: Endpoint
+    package enum Topology: Sendable, Equatable {
+        case single(Endpoint)
+        /// Whichever server these sentinels call the primary called `name`.
+        case sentinel(name: String, sentinels: [Endpoint])
+    }
+
+    package var topology: Topology
     package var usesTLS: Bool
     package var user: String?
     package var password: String?
     package var database: Int
+    package var sentinelUser: String?
+    package var sentinelPassword: String?
 
     package init(
-        endpoint: Endpoint, usesTLS: Bool = false, user: String? = nil, password: String? = nil, database: Int = 0
+        _ topology: Topology, usesTLS: Bool = false, user: String? = nil, password: String? = nil, database: Int = 0,
+        sentinelUser: String? = nil, sentinelPassword: String? = nil
     ) {
-        self.endpoint = endpoint
+        self.topology = topology
         self.usesTLS = usesTLS
         self.user = user
         self.password = password
         self.database = database
+        self.sentinelUser = sentinelUser
+        self.sentinelPassword = sentinelPassword
     }
 
-    package static let acceptedForms =
-        "redis://[user:password@]host[:port][/db], rediss://… for TLS, unix:///path/to/redis.sock[?db=N]"
+    package init(
+        endpoint: Endpoint, usesTLS: Bool = false, user: String? = nil, password: String? = nil, database: Int = 0
+    ) {
+        self.init(.single(endpoint), usesTLS: usesTLS, user: user, password: password, database: database)
+    }
+
+    package static let acceptedForms = """
+        redis://[user:password@]host[:port][/db], unix:///path/to/redis.sock[?db=N], \
+        redis+sentinel://[user:password@]host[:port],…/name[/db]; \
+        rediss… for TLS
+        """
 
     package init(_ text: String) throws(RedisURLError) {
         guard let separator = text.firstRange(of: "://") else {
@@ -35,26 +57,80 @@ package struct RedisURL: Sendable, Equatable {
         let scheme = text[..<separator.lowerBound].lowercased()
         let rest = text[separator.upperBound...]
         switch scheme {
-        case "redis": self = try Self.network(rest, usesTLS: false)
-        case "rediss": self = try Self.network(rest, usesTLS: true)
+        case "redis": self = try Self.network(rest)
         case "unix", "redis+unix": self = try Self.unixSocket(rest)
+        case "redis+sentinel": self = try Self.sentinel(rest)
+        case "rediss": self = try Self.network(rest)
+        case "rediss+sentinel": self = try Self.sentinel(rest)
         default: throw RedisURLError("its scheme \"\(scheme)\" is not known")
         }
+        usesTLS = scheme.hasPrefix("rediss")
     }
 
-    private static func network(_ text: Substring, usesTLS: Bool) throws(RedisURLError) -> RedisURL {
+    /// What sentinels are logged in to with.
+    var ofSentinels: RedisURL {
+        RedisURL(topology, usesTLS: usesTLS, user: sentinelUser, password: sentinelPassword)
+    }
+
+    private static func network(_ text: Substring) throws(RedisURLError) -> RedisURL {
         guard !text.contains(where: { $0 == "?" || $0 == "#" }) else {
             throw RedisURLError("nothing may follow the database number (write ? and # in a password as %3F and %23)")
         }
-        let slash = text.firstIndex(of: "/")
-        var authority = slash.map { text[..<$0] } ?? text
-        let path = slash.map { text[text.index(after: $0)...] } ?? ""
+        var (authority, path) = split(text)
         let (user, password) = try credentials(from: &authority)
-
-        var url = RedisURL(endpoint: .tcp(host: "", port: 0), usesTLS: usesTLS, user: user, password: password)
-        url.endpoint = try hostAndPort(authority)
+        var url = RedisURL(endpoint: try hostAndPort(authority), user: user, password: password)
         if !path.isEmpty { url.database = try databaseNumber(path) }
         return url
+    }
+
+    private static func sentinel(_ text: Substring) throws(RedisURLError) -> RedisURL {
+        guard !text.contains("#") else { throw RedisURLError("it holds a # (write # in a password as %23)") }
+        let mark = text.firstIndex(of: "?")
+        var (authority, path) = split(mark.map { text[..<$0] } ?? text)
+        let (user, password) = try credentials(from: &authority)
+        let sentinels = try hosts(authority, port: 26379, "sentinels: redis+sentinel://host:port,host:port/name")
+        let slash = path.firstIndex(of: "/")
+        let name = try percentDecoded(slash.map { path[..<$0] } ?? path, what: "the primary's name")
+        guard !name.isEmpty else {
+            throw RedisURLError("it lacks the name that the sentinels have for the primary, after a /")
+        }
+        var url = RedisURL(.sentinel(name: name, sentinels: sentinels), user: user, password: password)
+        if let slash, path.index(after: slash) != path.endIndex {
+            url.database = try databaseNumber(path[path.index(after: slash)...])
+        }
+        guard let mark else { return url }
+        for item in text[text.index(after: mark)...].split(separator: "&", omittingEmptySubsequences: false) {
+            if item.hasPrefix("sentinel_user=") {
+                url.sentinelUser = try percentDecoded(item.dropFirst(14), what: "sentinel_user")
+            } else if item.hasPrefix("sentinel_password=") {
+                url.sentinelPassword = try percentDecoded(item.dropFirst(18), what: "sentinel_password")
+            } else {
+                throw RedisURLError(
+                    "after the ? only sentinel_user=… and sentinel_password=… may stand (write ? in a password as %3F)")
+            }
+        }
+        guard url.sentinelPassword?.isEmpty != true else { throw RedisURLError("its sentinel_password is empty") }
+        guard url.sentinelUser == nil || url.sentinelPassword != nil else {
+            throw RedisURLError("it has a sentinel_user without a sentinel_password")
+        }
+        return url
+    }
+
+    /// What is before the first slash and what is after it.
+    private static func split(_ text: Substring) -> (authority: Substring, path: Substring) {
+        guard let slash = text.firstIndex(of: "/") else { return (text, "") }
+        return (text[..<slash], text[text.index(after: slash)...])
+    }
+
+    private static func hosts(
+        _ text: Substring, port: Int, _ what: String
+    ) throws(RedisURLError) -> [Endpoint] {
+        var endpoints: [Endpoint] = []
+        for one in text.split(separator: ",", omittingEmptySubsequences: false) {
+            guard !one.isEmpty, !one.hasPrefix(":") else { throw RedisURLError("it lacks a host: name the \(what)") }
+            endpoints.append(try hostAndPort(one, defaultPort: port))
+        }
+        return endpoints
     }
 
     private static func unixSocket(_ text: Substring) throws(RedisURLError) -> RedisURL {
@@ -102,7 +178,7 @@ package struct RedisURL: Sendable, Equatable {
         return (user.isEmpty ? nil : user, password)
     }
 
-    private static func hostAndPort(_ text: Substring) throws(RedisURLError) -> Endpoint {
+    private static func hostAndPort(_ text: Substring, defaultPort: Int = 6379) throws(RedisURLError) -> Endpoint {
         let host: Substring
         var port: Substring?
         if text.hasPrefix("[") {
@@ -126,7 +202,7 @@ package struct RedisURL: Sendable, Equatable {
         guard name.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7f }) else {
             throw RedisURLError("its host holds white space or control characters")
         }
-        guard let port else { return .tcp(host: name.isEmpty ? "127.0.0.1" : name, port: 6379) }
+        guard let port else { return .tcp(host: name.isEmpty ? "127.0.0.1" : name, port: defaultPort) }
         guard let number = decimal(port), (1...65535).contains(number) else {
             throw RedisURLError("its port is not a number from 1 to 65535")
         }
@@ -176,22 +252,37 @@ package struct RedisURL: Sendable, Equatable {
 }
 
 extension RedisURL: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
-    /// The URL without the password, for logs and messages.
+    /// The URL without the passwords, for logs and messages.
     package var description: String {
+        let scheme = usesTLS ? "rediss" : "redis"
         let login = password == nil ? "" : "\(user ?? ""):…@"
-        switch endpoint {
-        case .tcp(let host, let port):
-            let name = host.contains(":") ? "[\(host)]" : host
-            return "\(usesTLS ? "rediss" : "redis")://\(login)\(name):\(port)/\(database)"
-        case .unixSocket(let path):
+        switch topology {
+        case .single(.tcp(let host, let port)):
+            return "\(scheme)://\(login)\(Endpoint.tcp(host: host, port: port))/\(database)"
+        case .single(.unixSocket(let path)):
             return "unix://\(login)\(path)\(database == 0 ? "" : "?db=\(database)")"
+        case .sentinel(let name, let sentinels):
+            return "\(scheme)+sentinel://\(login)\(Self.list(sentinels))/\(name)/\(database)"
         }
+    }
+
+    private static func list(_ endpoints: [Endpoint]) -> String {
+        endpoints.map(\.description).joined(separator: ",")
     }
 
     package var debugDescription: String { description }
 
     /// `dump` and string interpolation of whatever holds a URL must not show the password either.
     package var customMirror: Mirror { Mirror(self, children: ["url": description]) }
+}
+
+extension RedisURL.Endpoint: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        case .unixSocket(let path): path
+        }
+    }
 }
 
 /// What is wrong with a Redis URL. Never holds the URL itself, which may hold a password.

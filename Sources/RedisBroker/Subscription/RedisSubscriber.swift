@@ -64,6 +64,9 @@ final class RedisSubscriber {
 
     func start() { link.start() }
 
+    /// Redis is there from now on.
+    func moved(to place: RedisURL.Endpoint) { link.moved(to: place) }
+
     func stop() {
         link.stop()
         delegate = nil
