@@ -164,22 +164,24 @@ package enum Restoration: Sendable, Equatable {
 package struct LogSlice: Sendable, Equatable {
     package var entries: [LogEntry]
     /// Of a read after a position P: nothing between P and the first entry is missing from the log. True when the
-    /// entry at P is still there, when the log begins right after P, or when P is `0-0` and the log is empty or begins
-    /// with SEQ 1. False for a P that is not of this log. Always true for the latest entries.
+    /// entry at P is still there, or P is `0-0`, and the first entry is the next SEQ of its epoch or the first of a newer
+    /// one; when the first entry is the next SEQ after P; and without entries when P is there, or is where the log ends.
+    /// False for a P that is not of this log. Further on in the slice something may be missing too: ``parts(after:)``.
+    /// Always true for the latest entries.
     package var isComplete: Bool
     /// The log holds more in the direction of reading.
     package var hasMore: Bool
     /// The log's last position at the time of reading.
     package var head: Position
-    /// Of a read after a position: the greatest position of the log that is not after it; nil where there is none.
+    /// Of a read after a position: the greatest entry at or below it; nil when there is none, and for the latest entries.
     package var floor: Position?
 
     package init(entries: [LogEntry], isComplete: Bool, hasMore: Bool, head: Position, floor: Position? = nil) {
-        self.floor = floor
         self.entries = entries
         self.isComplete = isComplete
         self.hasMore = hasMore
         self.head = head
+        self.floor = floor
     }
 }
 

@@ -167,19 +167,14 @@ final class MemoryStore {
     }
 
     func read(_ name: RoomName, after position: Position, limit: Int) -> LogSlice {
-        guard let room = rooms[name], let first = room.log.first else {
-            return LogSlice(
-                entries: [], isComplete: position == .zero, hasMore: false, head: rooms[name]?.head ?? .zero)
+        guard let room = rooms[name] else {
+            return LogSlice(after: position, floor: nil, entries: [], hasMore: false, head: .zero)
         }
         let from = firstIndex(in: room.log, after: position)
         let entries = room.entries[from...].prefix(limit)
-        let isHere = from > room.start && room.entries[from - 1].position == position
-        let isRightBefore =
-            position == .zero ? first.position.seq == 1 : position.isFollowed(by: first.position)
         return LogSlice(
-            entries: Array(entries), isComplete: isHere || isRightBefore,
-            hasMore: entries.endIndex < room.entries.endIndex,
-            head: room.head, floor: from > room.start ? room.entries[from - 1].position : nil)
+            after: position, floor: from > room.start ? room.entries[from - 1].position : nil,
+            entries: Array(entries), hasMore: entries.endIndex < room.entries.endIndex, head: room.head)
     }
 
     func readLatest(_ name: RoomName, before position: Position?, limit: Int) -> LogSlice {

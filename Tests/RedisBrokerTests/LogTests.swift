@@ -67,6 +67,29 @@ struct LogTests {
         }
     }
 
+    @Test func aHoleInALogIsSeenByWhoeverReadsOverIt() async throws {
+        try await withBrokers(1) { server, brokers in
+            let node = brokers[0].node
+            let positions = try await node.append((1...6).map { .test("\($0)") }, to: room()).map(\.position)
+            for lost in [positions[2], positions[3]] { try await server.command("XDEL", "roost:{room}:log", "\(lost)") }
+            let before = try await node.read(room(), after: positions[1])
+            #expect(!before.isComplete)
+            #expect(before.floor == positions[1])
+            let around = try await node.read(room(), after: positions[0])
+            #expect(around.isComplete)
+            #expect(
+                around.parts(after: positions[0]) == [
+                    .entries(around.entries[..<1]), .missing(after: positions[1], before: positions[4]),
+                    .entries(around.entries[1...]),
+                ])
+            let inside = try await node.read(room(), after: positions[2])
+            #expect(!inside.isComplete)
+            #expect(inside.floor == positions[1])
+            let last = try await node.read(room(), after: positions[3])
+            #expect(last.isComplete, "it is the one before the next entry")
+        }
+    }
+
     @Test func aRetriesNotesAreGoneAfterTheWindow() async throws {
         try await withBrokers(1, configured: { $0.retryWindow = .milliseconds(100) }) { server, brokers in
             let node = brokers[0].node

@@ -35,18 +35,35 @@ struct ReplyTests {
         for reply in wrong { #expect(AppendReply.receipts(reply, count: 3) == nil) }
     }
 
-    @Test(arguments: [
-        ("0-0", "0-0", "0-0", 0, true), ("0-0", "1-9", "1-1", 0, true), ("0-0", "1-9", "1-2", 0, false),
-        ("0-0", "1-9", "0-0", 0, false), ("1-3", "1-9", "1-1", 1, true), ("1-3", "1-9", "1-4", 0, true),
-        ("1-3", "1-9", "1-5", 0, false), ("1-3", "1-9", "2-1", 0, false), ("1-9", "1-9", "0-0", 0, true),
-        ("1-10", "1-9", "1-1", 0, false),
-    ])
+    @Test(
+        arguments: [
+            // Position, head, greatest entry at or below the position, first entry after it, whether it is complete.
+            ("0-0", "0-0", "0-0", nil, true), ("0-0", "1-9", "0-0", "1-1", true), ("0-0", "1-9", "0-0", "1-2", false),
+            ("0-0", "1-9", "0-0", nil, false), ("1-3", "1-9", "1-3", "1-4", true), ("1-3", "1-9", "0-0", "1-4", true),
+            ("1-3", "1-9", "0-0", "1-5", false), ("1-3", "1-9", "1-3", "1-5", false),
+            ("1-3", "1-9", "1-2", "1-4", true),
+            ("1-3", "2-9", "0-0", "2-1", false), ("1-3", "2-9", "1-2", "2-1", false),
+            ("1-3", "2-9", "1-3", "2-1", true),
+            ("1-3", "2-9", "1-3", "2-2", false), ("1-9", "1-9", "0-0", nil, true), ("1-9", "1-9", "1-9", nil, true),
+            ("1-10", "1-9", "1-9", nil, false),
+        ] as [(String, String, String, String?, Bool)])
     func completenessAfterAPosition(
-        _ after: String, _ head: String, _ oldest: String, _ isThere: Int64, _ isComplete: Bool
+        _ after: String, _ head: String, _ floor: String, _ next: String?, _ isComplete: Bool
     ) throws {
-        let reply = try #require(
-            LogReply(.array([bulk(head), bulk(oldest), .integer(isThere), .integer(0), bulk("0-0")])))
-        #expect(reply.slice(after: try #require(Position(after))).isComplete == isComplete)
+        let entries = next.map { [bulk($0), bulk("1700"), bulk("{}")] } ?? []
+        let reply = try #require(LogReply(.array([bulk(head), bulk(floor), .integer(0)] + entries)))
+        let slice = reply.slice(after: try #require(Position(after)))
+        #expect(slice.isComplete == isComplete)
+        #expect(slice.floor == (floor == "0-0" ? nil : Position(floor)))
+    }
+
+    @Test func anAnswerThatIsNotTheReadScriptsIsNoSlice() {
+        let wrong: [Reply] = [
+            .null, .array([]), .array([bulk("1-1"), bulk("0-0")]), .array([bulk("1-1"), bulk("x"), .integer(0)]),
+            .array([bulk("1-1"), bulk("0-0"), .integer(0), bulk("1-1"), bulk("1700")]),
+            .array([bulk("1-1"), bulk("0-0"), .integer(0), bulk("1-1"), bulk("x"), bulk("{}")]),
+        ]
+        for reply in wrong { #expect(LogReply(reply) == nil) }
     }
 
     @Test func pagesOfMembersAreTheLeastNamesAfterTheOneGiven() throws {

@@ -81,12 +81,36 @@ extension BrokerBehaviour {
         let foreign = Position(epoch: head.epoch - 1, seq: 5)
         let unknown = try await second.read(room, after: foreign, limit: 100)
         try expect(!unknown.isComplete, "a position of another log is not complete")
+        try expectEqual(unknown.floor, nil, "the entry below a position before the log")
         try expectEqual(unknown.entries.count, 10, "entries after a position of an older log")
         let beyond = try await second.read(room, after: Position(epoch: head.epoch, seq: 99), limit: 100)
         try expect(!beyond.isComplete && beyond.entries.isEmpty, "a position that was never given out")
+        try expectEqual(beyond.floor, head, "the entry below a position beyond the log")
         let greatest = try await second.read(room, after: Position(epoch: .max, seq: .max), limit: 100)
         try expect(!greatest.isComplete && greatest.entries.isEmpty, "the greatest position")
         try expectEqual(try await second.read(room, after: .zero, limit: 0).hasMore, true, "more than nothing")
+    }
+
+    func readAcrossEpochs(_ first: BrokerNode, _ second: BrokerNode, _ room: RoomName) async throws {
+        let old = try await first.append([.test("1"), .test("2"), .test("3")], to: room).map(\.position)
+        // Somebody knows of more: the log went back, and goes on in a new epoch.
+        let lost = Position(epoch: old[2].epoch, seq: 5)
+        let new = try await first.append([.test("4"), .test("5")], to: room, known: lost).map(\.position)
+        for (position, floor) in [(lost, old[2]), (Position(epoch: lost.epoch, seq: 4), old[2])] {
+            let slice = try await second.read(room, after: position)
+            try expectEqual(slice.entries.map(\.position), new, "entries after \(position)")
+            try expect(!slice.isComplete, "what stood at \(position) is lost")
+            try expectEqual(slice.floor, floor, "the last entry in common with \(position)")
+        }
+        let end = try await second.read(room, after: old[2])
+        try expect(end.isComplete, "the first of a new epoch follows the last of the old one")
+        try expectEqual(end.floor, old[2], "the entry at the position")
+        let middle = try await second.read(room, after: old[0])
+        try expectEqual(middle.entries.map(\.position), [old[1], old[2]] + new, "entries of both epochs")
+        try expectEqual(middle.parts(after: old[0]), [.entries(middle.entries[...])], "nothing is missing among them")
+        let beyond = try await second.read(room, after: Position(epoch: new[1].epoch, seq: 9))
+        try expect(!beyond.isComplete && beyond.entries.isEmpty, "a position beyond the log")
+        try expectEqual(beyond.floor, new[1], "the last entry")
     }
 
     func readLatest(_ node: BrokerNode, _ room: RoomName) async throws {

@@ -20,6 +20,7 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
     case exception = "the session that does not want its own message is named in the publication"
     case readAfter =
         "reading after a position tells what follows, whether there is more and whether something is missing"
+    case readAcrossEpochs = "a reader learns where the log knew its position last, and what a newer epoch begins with"
     case readLatest = "the latest messages come oldest first, also before a position"
     case restoredTail = "what a log lost is given back at its positions, once, and then a new epoch begins"
     case movedTail = "what a log went on without is given back under new positions, once, whoever gives it"
@@ -48,6 +49,7 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
         case .retryWithoutIdentity: try await retryWithoutIdentity(first, room)
         case .exception: try await exception(first, second, room)
         case .readAfter: try await readAfter(first, second, room)
+        case .readAcrossEpochs: try await readAcrossEpochs(first, second, room)
         case .readLatest: try await readLatest(first, room)
         case .restoredTail: try await restoredTail(first, second, room)
         case .movedTail: try await movedTail(first, second, room)

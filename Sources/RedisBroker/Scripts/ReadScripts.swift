@@ -50,19 +50,18 @@ extension Script {
         return head(KEYS[1])
         """
 
-    /// KEYS: log. ARGV: position, limit, bytes. Answers `{head, ID of the log's first entry or 0-0, whether the entry at
-    /// the position is there, whether there is more, the last ID not after the position or 0-0, then ID, time and body of
-    /// each entry}`.
+    /// KEYS: log. ARGV: position, limit, bytes. Answers `{head, ID of the greatest entry at or below the position or
+    /// 0-0, whether there is more, then ID, time and body of each entry}`.
     static let readAfterSource = """
         \(headFunction)
         \(pageFunction)
         local log = KEYS[1]
-        local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)
-        local answer = {head(log), oldest[1] and oldest[1][1] or '0-0', 0, 0, ARGV[1]}
-        answer[3], answer[4] = page(log, 'XRANGE', ARGV[1], '+', ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), answer)
-        if answer[3] == 0 then
-          local before = redis.call('XREVRANGE', log, ARGV[1], '-', 'COUNT', 1)
-          answer[5] = before[1] and before[1][1] or '0-0'
+        local answer = {head(log), ARGV[1], 0}
+        local met
+        met, answer[3] = page(log, 'XRANGE', ARGV[1], '+', ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), answer)
+        if met == 0 then
+          local floor = redis.call('XREVRANGE', log, ARGV[1], '-', 'COUNT', 1)
+          answer[2] = floor[1] and floor[1][1] or '0-0'
         end
         return answer
         """
@@ -73,8 +72,9 @@ extension Script {
         \(headFunction)
         \(pageFunction)
         local log = KEYS[1]
-        local answer = {head(log), '0-0', 0, 0, '0-0'}
-        answer[3], answer[4] = page(log, 'XREVRANGE', ARGV[1], '-', ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), answer)
+        local answer = {head(log), '0-0', 0}
+        local _
+        _, answer[3] = page(log, 'XREVRANGE', ARGV[1], '-', ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), answer)
         return answer
         """
 }
