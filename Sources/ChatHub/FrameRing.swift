@@ -1,11 +1,11 @@
 import ChatProtocol
 import NIOCore
 
-/// The latest deliveries of a room on one event loop, bounded in bytes: whoever fell behind a little is brought up to
-/// date from here, without asking the store and without encoding anything again.
+/// The latest deliveries of a room on one event loop, bounded in bytes: whoever fell behind a little, or comes back, is
+/// brought up to date from here, without asking the store and without encoding anything again. Empty it costs nothing.
 struct FrameRing {
-    private var deliveries = CircularBuffer<Delivery>()
-    private var bytes = 0
+    private var deliveries: CircularBuffer<Delivery>?
+    private(set) var byteCount = 0
     private let limit: Int
 
     init(byteLimit: Int) {
@@ -15,37 +15,88 @@ struct FrameRing {
     /// Remembers a delivery that carries messages.
     mutating func append(_ delivery: Delivery) {
         guard delivery.last > delivery.previous else { return }
-        if let newest = deliveries.last, newest.last != delivery.previous { removeAll() }
-        deliveries.append(delivery)
-        bytes += delivery.frames.readableBytes
-        while bytes > limit, let oldest = deliveries.popFirst() { bytes -= oldest.frames.readableBytes }
+        if let newest = deliveries?.last, newest.last != delivery.previous { removeAll() }
+        guard delivery.frames.readableBytes <= limit else { return removeAll() }
+        deliveries = deliveries ?? CircularBuffer(initialCapacity: 2)
+        deliveries?.append(delivery)
+        byteCount += delivery.frames.readableBytes
+        while byteCount > limit, let oldest = deliveries?.popFirst() { byteCount -= oldest.frames.readableBytes }
     }
 
     mutating func removeAll() {
-        deliveries.removeAll()
-        bytes = 0
+        deliveries = nil
+        byteCount = 0
     }
 
     /// The delivery that holds the first message after `position`, if the ring reaches back that far.
     func delivery(after position: Position) -> Delivery? {
+        index(after: position).flatMap { deliveries?[offset: $0] }
+    }
+
+    /// How many messages came after `position`, and whether something is missing among them; nil when the ring does not
+    /// reach back that far.
+    func missed(after position: Position) -> (messages: Int, isWhole: Bool)? {
+        guard let deliveries, let index = index(after: position) else { return nil }
+        var missed = (messages: deliveries[offset: index].messageCount(after: position), isWhole: true)
+        if deliveries[offset: index].hasGap { missed.isWhole = false }
+        for index in (index + 1)..<max(index + 1, deliveries.count) {
+            missed.messages += deliveries[offset: index].messageCount
+            if deliveries[offset: index].hasGap { missed.isWhole = false }
+        }
+        return missed
+    }
+
+    /// The position after which exactly the latest `count` messages came, or all that there ever were; nil when the ring
+    /// holds fewer.
+    func position(beforeLatest count: Int) -> Position? {
+        guard let deliveries else { return nil }
+        var left = count
+        for delivery in deliveries.reversed() {
+            if left <= delivery.messageCount { return delivery.position(beforeLatest: left) }
+            left -= delivery.messageCount
+        }
+        return deliveries.first?.previous == .zero ? .zero : nil
+    }
+
+    private func index(after position: Position) -> Int? {
+        guard let deliveries else { return nil }
         var low = 0
         var high = deliveries.count
         while low < high {
             let middle = (low + high) / 2
             if deliveries[offset: middle].last <= position { low = middle + 1 } else { high = middle }
         }
-        guard low < deliveries.count else { return nil }
-        let candidate = deliveries[offset: low]
-        if candidate.previous <= position {
-            // A position from another history that merely compares as newer is not one of ours.
-            return candidate.previous == position || candidate.contains(position) ? candidate : nil
-        }
-        return nil
+        guard low < deliveries.count, deliveries[offset: low].follows(position) else { return nil }
+        return low
     }
 }
 
 extension Delivery {
-    fileprivate func contains(_ position: Position) -> Bool {
-        segments.contains { $0.kind == .message(position) }
+    /// Whether this tells what comes right after a position. One from another history that merely compares as older or
+    /// newer is not one of ours.
+    func follows(_ position: Position) -> Bool {
+        if position == previous { return last > position }
+        guard previous < position, position < last else { return false }
+        var before = previous
+        for segment in segments {
+            guard case .message(let own) = segment.kind else { continue }
+            if own > position { return before == position || position.isFollowed(by: own) }
+            before = own
+        }
+        return false
+    }
+
+    /// Whether it tells a loss at its place among messages.
+    var hasGap: Bool { !isUniform && segments.contains { $0.kind == .gap } }
+
+    /// The position before the last `count` messages.
+    fileprivate func position(beforeLatest count: Int) -> Position {
+        var left = count
+        for segment in segments.reversed() {
+            guard case .message(let own) = segment.kind else { continue }
+            if left == 0 { return own }
+            left -= 1
+        }
+        return previous
     }
 }

@@ -5,8 +5,17 @@ package struct HubMetrics: Sendable, Equatable {
     package var deliveredBytes = 0
     /// Messages that members got late, from the ring or the log: resumes and slow readers.
     package var caughtUpMessages = 0
+    /// The bytes of these.
+    package var caughtUpBytes = 0
+    /// Reads of logs for members that resumed, asked for history, or were behind the ring.
+    package var logReads = 0
+    /// How often somebody was served by a read that was made for another.
+    package var mergedReads = 0
+    /// Resumes that needed no read, because memory reached back far enough.
+    package var ringResumes = 0
     /// How often a live member fell behind because its socket took no more.
     package var slowMembers = 0
+    /// Signals that members did not get because their sockets took no more.
     package var droppedSignals = 0
     /// From the publishing node's append to the last write on this loop.
     package var latency = LatencyHistogram()
@@ -18,6 +27,10 @@ package struct HubMetrics: Sendable, Equatable {
         sum.deliveries += right.deliveries
         sum.deliveredBytes += right.deliveredBytes
         sum.caughtUpMessages += right.caughtUpMessages
+        sum.caughtUpBytes += right.caughtUpBytes
+        sum.logReads += right.logReads
+        sum.mergedReads += right.mergedReads
+        sum.ringResumes += right.ringResumes
         sum.slowMembers += right.slowMembers
         sum.droppedSignals += right.droppedSignals
         sum.latency.add(right.latency)

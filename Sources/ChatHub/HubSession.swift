@@ -13,6 +13,8 @@ package protocol HubSession: AnyObject {
     /// Queues frames; they leave with ``flush()``.
     func write(_ frames: ByteBuffer)
     func flush()
+    /// Ends the connection from the node's side.
+    func close(_ code: CloseCode, reason: String)
     /// Whether frames were queued since the last flush; kept by the hub.
     var isAwaitingFlush: Bool { get set }
     /// The rooms that it is in or about to enter; kept by the hub.

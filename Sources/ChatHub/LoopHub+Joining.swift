@@ -1,7 +1,8 @@
 package import ChatProtocol
 import NIOCore
 
-/// Entering a room: wait until it is open, count the session in, read what it replays, go on live.
+/// Entering a room: wait until it is open, count the session in, find out what it replays, go on
+/// live.
 extension LoopHub {
     /// Brings a session into a room. `completion` runs once; the session must then queue its `joined` frame at once,
     /// as the replay is written right after.
@@ -95,96 +96,40 @@ extension LoopHub {
                 commands.members(of: room.name, after: nil, limit: settings.rosterLimit)
                     .map { [user = session.user] in $0.naming(user) }
             }
-        let asked = room.position
-        read(replay, in: room).map { backlog in
-            var backlog = backlog
-            backlog.roomPosition = asked
-            return backlog
-        }.and(roster).assumeIsolated().whenComplete { [self] result in
+        plan(replay, in: room).and(roster).assumeIsolated().whenComplete { [self] result in
             switch result {
             case .failure(let error):
                 giveUp(member, isNew: isNew, at: fallback, in: room)
                 completion(.failure(BrokerError(any: error)))
-            case .success((let backlog, let roster)):
+            case .success((let plan, let roster)):
                 guard !member.isGone else { return completion(.failure(.sessionGone)) }
-                begin(member, after: backlog, roster: roster, in: room, completion: completion)
+                begin(member, with: plan, roster: roster, in: room, completion: completion)
             }
         }
-    }
-
-    /// The first part of what a join replays.
-    private struct Backlog: Sendable {
-        var entries: [LogEntry] = []
-        /// Where the replay begins; nil where there is none.
-        var start: Position?
-        var recovered: Bool?
-        /// Where the room stood when the log was asked.
-        var roomPosition = Position.zero
-    }
-
-    private func read(_ replay: Replay, in room: LoopRoom) -> EventLoopFuture<Backlog> {
-        switch replay {
-        case .none:
-            return eventLoop.makeSucceededFuture(Backlog())
-        case .latest(0):
-            return eventLoop.makeSucceededFuture(Backlog())
-        case .latest(let count):
-            return commands.readLatest(room.name, before: nil, limit: count).map {
-                Backlog(entries: $0.entries, start: .zero, recovered: nil)
-            }
-        case .since(let position, let limit):
-            // Nothing was missed, and both of us know it from the same log.
-            if position == room.position, position != .zero {
-                return eventLoop.makeSucceededFuture(Backlog(start: position, recovered: true))
-            }
-            return commands.read(room.name, after: position, limit: limit ?? settings.catchUpSlice)
-                .assumeIsolated().flatMap { [self, name = room.name] slice in
-                    if slice.isComplete, limit == nil || !slice.hasMore {
-                        return eventLoop.makeSucceededFuture(
-                            Backlog(entries: slice.entries, start: position, recovered: true))
-                    }
-                    return readWhatIsLeft(of: name, after: position, limit: limit, first: slice)
-                }.nonisolated()
-        }
-    }
-
-    /// Some of what was missed is no longer there, or more than the client wants: the rest, from where it begins.
-    private func readWhatIsLeft(
-        of name: RoomName, after position: Position, limit: Int?, first slice: LogSlice
-    ) -> EventLoopFuture<Backlog> {
-        let rest: EventLoopFuture<LogSlice> =
-            if let limit, slice.hasMore || slice.head < position {
-                commands.readLatest(name, before: nil, limit: limit)
-            } else if slice.head < position {
-                // A position beyond the log is of another one: all of this log is news.
-                commands.read(name, after: .zero, limit: settings.catchUpSlice)
-            } else {
-                eventLoop.makeSucceededFuture(slice)
-            }
-        return rest.map { Backlog(entries: $0.entries, start: .zero, recovered: false) }
     }
 
     private func begin(
-        _ member: Member, after backlog: Backlog, roster: Roster?, in room: LoopRoom,
+        _ member: Member, with plan: ReplayPlan, roster: Roster?, in room: LoopRoom,
         completion: @escaping (Result<JoinOutcome, BrokerError>) -> Void
     ) {
         // A client that comes from a node which is ahead of this one has seen more than this room has delivered here.
         var head = room.position
-        if backlog.recovered == true, let start = backlog.start { head = max(head, start) }
-        completion(.success(JoinOutcome(position: head, recovered: backlog.recovered, roster: roster)))
+        if plan.recovered == true, let start = plan.start { head = max(head, start) }
+        completion(.success(JoinOutcome(position: head, recovered: plan.recovered, roster: roster)))
         guard !member.isGone else { return }
         member.rosterRevision = roster?.revision ?? member.rosterRevision
+        member.lossKnownUpTo = plan.recovered == false ? head : .zero
         writeHeldNotices(of: member)
+        if let position = plan.rewind, position != member.rewoundTo {
+            write(frame(of: .rewind(room: room.name, to: position)), to: member.session)
+        }
         if let position = member.rewoundTo {
             // What it was to replay may be void: it begins again where the room did.
             member.rewoundTo = nil
-            member.progress = .behind(min(position, backlog.start ?? position))
+            member.progress = .behind(min(position, plan.start ?? position))
             advance(member, in: room)
-        } else if let start = backlog.start {
-            let entries = backlog.entries.filter { $0.position <= room.position }
-            // Where the socket took no more, or nothing was missed, the ring and the log go on from here.
-            let reached = backlog.recovered == true ? start : entries.first?.position.predecessor
-            member.progress = .behind(write(entries, to: member) ?? reached ?? backlog.roomPosition)
+        } else if let start = plan.start {
+            member.progress = .behind(start)
             advance(member, in: room)
         } else {
             member.progress = .live
@@ -211,11 +156,6 @@ extension LoopHub {
         guard case .entering(let notices) = member.progress else { return }
         for notice in notices where notice.revision > member.rosterRevision { write(notice.frame, to: member.session) }
     }
-}
-
-extension Position {
-    /// The place right before, whether or not anything stands there.
-    fileprivate var predecessor: Position { Position(epoch: epoch, seq: seq == 0 ? 0 : seq - 1) }
 }
 
 extension Roster {

@@ -12,6 +12,11 @@ package final class LoopHub: @unchecked Sendable {
     package struct Settings: Sendable {
         /// Bytes of recent frames kept per room.
         package var ringBytes = 64 * 1024
+        /// The same for all rooms of the loop together.
+        package var allRingsBytes = 32 * 1024 * 1024
+        /// Bytes of frames read from logs that are kept for whoever asks for the same within ``replayAge``.
+        package var replayBytes = 8 * 1024 * 1024
+        package var replayAge: TimeAmount = .seconds(2)
         /// How long a room without members stays subscribed.
         package var linger: TimeAmount = .seconds(1)
         /// How long a join waits for the store.
@@ -35,6 +40,9 @@ package final class LoopHub: @unchecked Sendable {
     /// Microseconds since 1970.
     private let clock: @Sendable () -> UInt64
     var rooms: [RoomName: LoopRoom] = [:]
+    var rings: RingOrder
+    var replays: ReplayCache
+    var isExpiryScheduled = false
     private var awaitingFlush: [any HubSession] = []
     private var isFlushScheduled = false
     var openings = 0
@@ -48,6 +56,8 @@ package final class LoopHub: @unchecked Sendable {
         self.directory = directory
         self.settings = settings
         self.clock = clock
+        rings = RingOrder(byteLimit: settings.allRingsBytes)
+        replays = ReplayCache(byteLimit: settings.replayBytes, age: settings.replayAge)
         commands = broker.commands(on: eventLoop)
     }
 
@@ -93,6 +103,7 @@ package final class LoopHub: @unchecked Sendable {
         session.lagging = []
         for name in names {
             guard let room = rooms[name], let member = session.memberships[name] else { continue }
+            tellMissedNotices(to: member, in: room)
             advance(member, in: room)
         }
     }
@@ -126,7 +137,8 @@ package final class LoopHub: @unchecked Sendable {
     private func rewind(_ room: LoopRoom, by delivery: Delivery) {
         let position = delivery.last
         room.position = position
-        room.ring.removeAll()
+        room.rewinds += 1
+        forgetFrames(of: room)
         for member in room.members {
             switch member.progress {
             case .live:
@@ -150,10 +162,10 @@ package final class LoopHub: @unchecked Sendable {
         let before = room.position
         if delivery.last > before {
             room.position = delivery.last
-            room.ring.append(delivery)
+            rings.append(delivery, to: room)
         } else if !delivery.isUniform, delivery.segments.contains(where: { $0.kind == .gap }) {
             // Who is behind must not pass over it: the log will tell.
-            room.ring.removeAll()
+            forgetFrames(of: room)
         }
         let isGapAtTheEnd = delivery.last <= before
         let frames = delivery.frames
@@ -163,9 +175,10 @@ package final class LoopHub: @unchecked Sendable {
             case .live:
                 guard member.session.isWritable else {
                     if delivery.messageCount > 0 { fallBehind(member, at: before, in: room) }
-                    writeNotices(of: delivery, to: member, gaps: isGapAtTheEnd)
+                    writeNotices(of: delivery, to: member, in: room, gaps: isGapAtTheEnd)
                     continue
                 }
+                if member.missedNotices != nil { tellMissedNotices(to: member, in: room) }
                 if !delivery.isSelective {
                     write(frames, to: member.session)
                 } else {
@@ -173,7 +186,7 @@ package final class LoopHub: @unchecked Sendable {
                 }
                 written += 1
             case .behind(let reached):
-                writeNotices(of: delivery, to: member, gaps: isGapAtTheEnd && reached >= before)
+                writeNotices(of: delivery, to: member, in: room, gaps: isGapAtTheEnd && reached >= before)
                 if member.session.isWritable {
                     if !member.isReading { advance(member, in: room) }
                 } else {
@@ -193,6 +206,7 @@ package final class LoopHub: @unchecked Sendable {
                 member.progress = .entering(notices: notices)
             }
         }
+        if delivery.isSelective { room.missedNotices.append(from: delivery) }
         metrics.deliveries += written * delivery.messageCount
         metrics.deliveredBytes += written * frames.readableBytes
         if delivery.sentAt > 0 {
@@ -203,16 +217,23 @@ package final class LoopHub: @unchecked Sendable {
 
     private static let heldNoticesLimit = 1000
 
-    /// Presence is not dropped for a slow member: it is small, and bounded by the session's limit of unread output.
+    /// What a member that is not live gets of a delivery at once. Presence that its socket does not take is told when it
+    /// takes data again; signals are dropped then.
     ///
     /// - Parameter gaps: whether a gap is told as well, because no message follows that would show it.
-    private func writeNotices(of delivery: Delivery, to member: Member, gaps: Bool) {
+    private func writeNotices(of delivery: Delivery, to member: Member, in room: LoopRoom, gaps: Bool) {
         guard !delivery.isUniform else { return }
         let isWritable = member.session.isWritable
+        if isWritable { tellMissedNotices(to: member, in: room) }
         delivery.forEachRun(where: { segment in
             guard segment.isFor(member) else { return false }
             switch segment.kind {
-            case .notice: return true
+            case .notice:
+                if !isWritable, member.missedNotices == nil {
+                    member.missedNotices = room.missedNotices.join()
+                    noteLagging(member, in: room)
+                }
+                return isWritable
             case .signal:
                 if !isWritable { metrics.droppedSignals += 1 }
                 return isWritable
@@ -220,6 +241,16 @@ package final class LoopHub: @unchecked Sendable {
             case .message, .rewind: return false
             }
         }) { write($0, to: member.session) }
+    }
+
+    private func tellMissedNotices(to member: Member, in room: LoopRoom) {
+        guard let place = member.missedNotices else { return }
+        member.missedNotices = nil
+        guard let notices = room.missedNotices.leave(from: place) else {
+            // It comes back at once and hears anew who is there.
+            return member.session.close(.overloaded, reason: "more presence was missed than is kept")
+        }
+        for notice in notices where notice.segment.isFor(member) { write(notice.frame, to: member.session) }
     }
 
     // MARK: - Writing
@@ -266,6 +297,7 @@ package final class LoopHub: @unchecked Sendable {
         let closing = room.closings
         eventLoop.assumeIsolated().scheduleTask(in: settings.linger) { [self] in
             guard room.closings == closing, room.members.isEmpty, rooms[room.name] === room else { return }
+            forgetFrames(of: room)
             rooms[room.name] = nil
             directory.close(room.name, for: self)
         }

@@ -9,7 +9,18 @@ final class LoopRoom {
     /// False until the directory says where the room stands.
     var isOpen = false
     var position = Position.zero
+    /// How often the room went back: what was asked before says nothing about what came after.
+    var rewinds = 0
     var ring: FrameRing
+    /// Neighbours in the hub's ``RingOrder``.
+    unowned var olderRing: LoopRoom?
+    unowned var newerRing: LoopRoom?
+    /// Reads of the log after a position, and of the latest messages.
+    var reads = SharedRead<Position, LogReader>()
+    var latestReads = SharedRead<Int, LogReader.Resuming>()
+    /// Members for whom the log could not be read; asked again when the time has come.
+    var retrying: [Member] = []
+    var missedNotices = MissedNotices()
     /// Dense, so that a delivery walks through memory in one direction.
     private(set) var members: [Member] = []
     /// Joins that came before the room was open.
@@ -36,7 +47,21 @@ final class LoopRoom {
             last.index = member.index
         }
         member.isGone = true
+        if let place = member.missedNotices {
+            member.missedNotices = nil
+            _ = missedNotices.leave(from: place)
+        }
     }
+}
+
+/// Who waits for a page of a room's log.
+enum LogReader {
+    typealias Resuming = (Result<(page: LogPage, place: LogPage.Place), BrokerError>) -> Void
+
+    /// Somebody who is in the room and has reached a position behind it.
+    case member(Member)
+    /// A join that has to know what it will replay.
+    case resuming(Resuming)
 }
 
 /// A session in a room.
@@ -58,10 +83,12 @@ package final class Member {
     var rewoundTo: Position?
     var index = 0
     var isGone = false
-    /// A read of the log for it is under way.
+    /// It waits for a page of the log.
     var isReading = false
-    /// The log could not be read for it and is asked again later.
-    var isRetryScheduled = false
+    /// What was lost up to this position it knows from its `joined`.
+    var lossKnownUpTo = Position.zero
+    /// The first of the room's ``MissedNotices`` that it has not been told.
+    var missedNotices: Int?
 
     init(session: any HubSession) { self.session = session }
 }

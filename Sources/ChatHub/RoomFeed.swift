@@ -203,7 +203,14 @@ package struct RoomFeed: Sendable {
             }
             fruitlessReads = 0
             repairedMessages += news.count
-            items.append(.entries(news))
+            for part in LogSlice(entries: news, isComplete: true, hasMore: false, head: slice.head).parts(
+                after: position)
+            {
+                switch part {
+                case .entries(let entries): items.append(.entries(Array(entries)))
+                case .missing(let after, let before): items.append(.gap(after: after, before: before))
+                }
+            }
             if slice.hasMore { return read(after: reached, delivering: items) }
             return proceed(from: reached, delivering: items)
         }

@@ -10,6 +10,8 @@ final class HubBench {
     let brokerLoop = EmbeddedEventLoop()
     let loops: [EmbeddedEventLoop]
     let broker: MemoryBroker
+    /// What stands between the node and the broker.
+    let store: WatchedBroker
     let directory: RoomDirectory
     let hubs: [LoopHub]
     let time = TestTime()
@@ -23,14 +25,15 @@ final class HubBench {
         memory.historyMessages = history
         let time = time
         broker = MemoryBroker(eventLoop: brokerLoop, loops: loops, settings: memory, clock: { time.milliseconds })
+        store = WatchedBroker(broker)
         directory = RoomDirectory(
-            broker: broker, settings: directorySettings,
+            broker: store, settings: directorySettings,
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
         var hubs: [LoopHub] = []
         for (index, loop) in loops.enumerated() {
             hubs.append(
                 LoopHub(
-                    eventLoop: loop, index: index, broker: broker, directory: directory, settings: settings,
+                    eventLoop: loop, index: index, broker: store, directory: directory, settings: settings,
                     clock: { time.milliseconds * 1000 }))
         }
         self.hubs = hubs
@@ -104,6 +107,8 @@ final class TestSession: HubSession {
     var lagging: [RoomName] = []
     /// Texts of messages, and other events by type.
     var texts: [String] = []
+    /// The messages among them, which tests number.
+    var messages: [String] { texts.filter { Int($0) != nil } }
     var writes = 0
     /// Then it takes no more, until it is flushed.
     var becomesUnwritableAfterWrites = Int.max
@@ -125,12 +130,15 @@ final class TestSession: HubSession {
             case .userJoined(_, let user, let count): texts.append("+\(user) \(count)")
             case .userLeft(_, let user, let count): texts.append("-\(user) \(count)")
             case .count(_, let count): texts.append("count \(count)")
+            case .rewind(_, let position): texts.append("rewind \(position)")
             case .gap(_, let after, let before): texts.append("gap \(after) \(before.map { "\($0)" } ?? "-")")
             case .typing(_, let user, _): texts.append("typing \(user)")
             case let other: texts.append("unexpected \(String(describing: other))")
             }
         }
     }
+
+    func close(_ code: CloseCode, reason: String) { texts.append("closed \(code.rawValue)") }
 
     func flush() {
         flushes += 1

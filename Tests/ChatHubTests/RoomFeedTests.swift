@@ -67,6 +67,16 @@ struct RoomFeedTests {
         #expect(feed.position == at(1, epoch: 9))
     }
 
+    @Test func aHoleInsideWhatTheLogHoldsIsToldInItsPlace() {
+        var feed = following()
+        #expect(feed.audited(head: at(9)) == .read(.init(id: 2, range: .after(at(3))), delivering: []))
+        let (before, after) = (entries(4...5), entries(8...9))
+        #expect(
+            feed.finished(2, with: slice(before + after, head: at(9)))
+                == .deliver([.entries(before), .gap(after: at(5), before: at(8)), .entries(after)]))
+        #expect(feed.position == at(9))
+    }
+
     @Test func fillsAHoleBeforeAnythingNewer() {
         var feed = following()
         let later = batch(after: at(5), at(6))

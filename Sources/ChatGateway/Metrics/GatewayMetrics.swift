@@ -25,6 +25,16 @@ struct GatewayMetrics {
         page.add(
             "roost_caught_up_messages_total", .counter,
             "Messages written late, to members that resumed or had fallen behind.", hubs.caughtUpMessages)
+        page.add("roost_caught_up_bytes_total", .counter, "Bytes of these.", hubs.caughtUpBytes)
+        page.add(
+            "roost_ring_resumes_total", .counter, "Resumes served from memory, without reading a log.",
+            hubs.ringResumes)
+        page.add(
+            "roost_log_reads_total", .counter, "Reads of logs for members that resumed or had fallen behind.",
+            hubs.logReads)
+        page.add(
+            "roost_merged_log_reads_total", .counter, "Times that one of these served somebody else too.",
+            hubs.mergedReads)
         page.add("roost_slow_members_total", .counter, "Times that a member fell behind.", hubs.slowMembers)
         page.add("roost_signals_dropped_total", .counter, "Signals that slow members did not get.", hubs.droppedSignals)
         page.add(
