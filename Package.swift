@@ -117,6 +117,15 @@ let package = Package(
             dependencies: ["CHiredis", "Hiredis", .product(name: "NIOCore", package: "swift-nio")],
             path: "Tests/Benchmarks/HiredisBenchmark",
             swiftSettings: settings),
+        .executableTarget(
+            name: "SlowReaders",
+            dependencies: [
+                "roost", "LoadTest", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/Benchmarks/SlowReaders",
+            swiftSettings: settings),
         .target(
             name: "TestSupport",
             dependencies: [

@@ -10,7 +10,9 @@ extension LoopHub {
     }
 
     func noteLagging(_ member: Member, in room: LoopRoom) {
-        if !member.session.lagging.contains(room.name) { member.session.lagging.append(room.name) }
+        guard !member.isLagging else { return }
+        member.isLagging = true
+        member.session.lagging.append(room.name)
     }
 
     /// Takes a member on as far as its socket takes data: from memory, else from the log.

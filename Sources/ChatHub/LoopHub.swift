@@ -103,6 +103,7 @@ package final class LoopHub: @unchecked Sendable {
         session.lagging = []
         for name in names {
             guard let room = rooms[name], let member = session.memberships[name] else { continue }
+            member.isLagging = false
             tellMissedNotices(to: member, in: room)
             advance(member, in: room)
         }

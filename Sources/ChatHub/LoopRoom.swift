@@ -83,6 +83,8 @@ package final class Member {
     var rewoundTo: Position?
     var index = 0
     var isGone = false
+    /// Its session's ``HubSession/lagging`` names the room.
+    var isLagging = false
     /// It waits for a page of the log.
     var isReading = false
     /// What was lost up to this position it knows from its `joined`.
