@@ -8,6 +8,8 @@ struct RoomCursor: Equatable {
     private(set) var isJoined = false
     /// Everything up to here was delivered or is not wanted; nil while any message is new.
     private(set) var last: Position?
+    /// What was reached in a log that ends before it: a `rewind` right after `joined` takes it back.
+    private var abandoned: Position?
 
     init(replay: Replay) {
         self.replay = replay
@@ -30,7 +32,10 @@ struct RoomCursor: Equatable {
         defer { isJoined = true }
         if let last {
             // Our position is beyond the log's end: the log is another one, and all of it is new.
-            if recovered == false, head < last { self.last = .zero }
+            if recovered == false, head < last {
+                abandoned = last
+                self.last = .zero
+            }
         } else if !isJoined {
             switch replay {
             case .none, .latest(0): last = head
@@ -55,6 +60,7 @@ struct RoomCursor: Equatable {
     mutating func accept(_ position: Position) -> Bool {
         if let last, position <= last { return false }
         last = position
+        abandoned = nil
         return true
     }
 
@@ -70,8 +76,9 @@ struct RoomCursor: Equatable {
 
     /// `rewind` came; false when nothing was delivered that it takes back.
     mutating func rewound(to position: Position) -> Bool {
-        guard last.map({ position < $0 }) ?? true else { return false }
+        guard (abandoned ?? last).map({ position < $0 }) ?? true else { return false }
         last = position
+        abandoned = nil
         return true
     }
 }

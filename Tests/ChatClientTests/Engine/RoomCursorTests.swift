@@ -75,6 +75,16 @@ struct RoomCursorTests {
         #expect(cursor.accept(at(11)) == true)
     }
 
+    @Test("Who comes back to a log that ends before takes back what that log has lost")
+    func rewindAfterAResumption() {
+        var cursor = RoomCursor(replay: .since(at(100), limit: nil))
+        cursor.joined(at: at(95), recovered: false)
+        #expect(cursor.rewound(to: at(95)) == true)
+        #expect(cursor.last == at(95))
+        #expect(cursor.accept(at(95)) == false)
+        #expect(cursor.accept(at(1, epoch: 2)) == true)
+    }
+
     @Test("A message that could not be taken is the next one, and what stands before it is not asked for")
     func refusedFirst() {
         var history = RoomCursor(replay: .latest(20))
