@@ -220,6 +220,13 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "FaultTests",
+            dependencies: [
+                "TestSupport", "ChatClient", "ChatProtocol", "roost",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "BrowserTests",
             dependencies: ["TestSupport", "roost"],
             swiftSettings: settings),

@@ -115,7 +115,7 @@ struct FaultTests {
 
     @Test func aDeafSubscriptionIsReplacedWithinThreeSeconds() async throws {
         try await RedisServer.run { server in
-            let proxy = try await DeafeningProxy.start(before: server.port)
+            let proxy = try await FaultProxy.start(before: server.port)
             // With the product's own times.
             let broker = try await TestBroker.start(RedisURL("redis://127.0.0.1:\(proxy.port)"))
             try await broker.node.subscribe(to: room())

@@ -7,17 +7,23 @@ package final class GatewayProcess: Sendable {
     package let port: Int
     package let opsPort: Int
     private let arguments: [String]
+    private let environment: [String: String]
     private let folder: URL
     private let process: Mutex<ChildProcess>
 
-    private init(node: String, port: Int, opsPort: Int, arguments: [String], folder: URL) throws {
+    private init(
+        node: String, port: Int, opsPort: Int, arguments: [String], environment: [String: String], folder: URL
+    ) throws {
         self.node = node
         self.port = port
         self.opsPort = opsPort
         self.arguments = arguments
+        self.environment = environment
         self.folder = folder
         process = Mutex(
-            try Self.launch(node: node, port: port, opsPort: opsPort, arguments: arguments, folder: folder))
+            try Self.launch(
+                node: node, port: port, opsPort: opsPort, arguments: arguments, environment: environment,
+                folder: folder))
     }
 
     /// Starts a gateway on free ports and waits until it answers `/healthz`, which it does before it is ready.
@@ -25,14 +31,16 @@ package final class GatewayProcess: Sendable {
     /// - Parameters:
     ///   - redis: nil: it keeps its rooms in memory.
     ///   - arguments: More flags of `roost serve`.
+    ///   - environment: Added to the test's own.
     package static func start(
-        node: String, redis: String?, arguments: [String] = [], folder: URL
+        node: String, redis: String?, arguments: [String] = [], environment: [String: String] = [:], folder: URL
     ) async throws -> GatewayProcess {
         let all = (redis.map { ["--redis", $0] } ?? []) + arguments
         var attempts = 1
         while true {
             let gateway = try GatewayProcess(
-                node: node, port: FreePort.find(), opsPort: FreePort.find(), arguments: all, folder: folder)
+                node: node, port: FreePort.find(), opsPort: FreePort.find(), arguments: all, environment: environment,
+                folder: folder)
             do {
                 try await gateway.listening()
                 return gateway
@@ -57,6 +65,14 @@ package final class GatewayProcess: Sendable {
     package var opsURL: String { "http://127.0.0.1:\(opsPort)" }
     package var pid: Int32 { current.pid }
     package var output: String { current.output }
+
+    /// nil while it runs.
+    package var ending: ChildProcess.Ending? { current.endingSoFar }
+
+    /// Files and sockets that it has open. Of Linux; 0 elsewhere.
+    package var openFiles: Int {
+        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count) ?? 0
+    }
 
     /// Waits until it takes clients.
     package func ready(within limit: Duration = .seconds(20)) async throws {
@@ -97,7 +113,8 @@ package final class GatewayProcess: Sendable {
     /// Starts it again on the same ports, once it has ended, and waits until it takes clients.
     package func restart() async throws {
         await current.killAndWait()
-        let next = try Self.launch(node: node, port: port, opsPort: opsPort, arguments: arguments, folder: folder)
+        let next = try Self.launch(
+            node: node, port: port, opsPort: opsPort, arguments: arguments, environment: environment, folder: folder)
         process.withLock { $0 = next }
         try await listening()
         try await ready()
@@ -120,14 +137,14 @@ package final class GatewayProcess: Sendable {
     }
 
     private static func launch(
-        node: String, port: Int, opsPort: Int, arguments: [String], folder: URL
+        node: String, port: Int, opsPort: Int, arguments: [String], environment: [String: String], folder: URL
     ) throws -> ChildProcess {
         try ChildProcess(
             node, executable: executable.path(),
             arguments: [
                 "serve", "--listen", "127.0.0.1:\(port)", "--ops-listen", "127.0.0.1:\(opsPort)", "--node", node,
             ] + arguments,
-            folder: folder)
+            environment: environment, folder: folder)
     }
 
     /// The build puts the executable beside the tests.

@@ -10,6 +10,8 @@ package final class RedisServer: Sendable {
         package var password: String?
         /// Serves TLS, on the port, with this certificate; the unix socket stays plain.
         package var certificate: TestCertificate?
+        /// Where it keeps its data; nil: in the folder that it has for itself anyway.
+        package var dataFolder: String?
         /// More flags for redis-server.
         package var arguments: [String] = []
 
@@ -80,7 +82,10 @@ package final class RedisServer: Sendable {
     }
 
     /// Starts it again after ``kill()``, on the same port and with what it had stored.
-    package func restart() async throws {
+    ///
+    /// - Parameter forgetting: It has lost all its data.
+    package func restart(forgetting: Bool = false) async throws {
+        if forgetting { Self.removeData(options, folder) }
         let again = try await Self.launch(port: port, options: options, folder: folder)
         process.withLock { $0 = again }
     }
@@ -100,6 +105,7 @@ package final class RedisServer: Sendable {
     @discardableResult
     package func command(_ words: String...) async throws -> String { try await command(words) }
 
+    /// Runs one command with redis-cli, of which the first words may be options of redis-cli.
     @discardableResult
     package func command(_ words: [String]) async throws -> String {
         let login = options.password.map { ["--no-auth-warning", "-a", $0] } ?? []
@@ -110,8 +116,16 @@ package final class RedisServer: Sendable {
         folder.url.appending(path: "redis.sock").path()
     }
 
+    private static func removeData(_ options: Options, _ folder: ScratchFolder) {
+        let data = options.dataFolder.map { URL(filePath: $0) } ?? folder.url
+        for name in ["appendonlydir", "dump.rdb"] {
+            try? FileManager.default.removeItem(at: data.appending(path: name))
+        }
+    }
+
     private static func launch(port: Int, options: Options, folder: ScratchFolder) async throws -> ChildProcess {
-        var arguments = ["--bind", "127.0.0.1", "--unixsocket", socketPath(folder), "--dir", folder.url.path()]
+        var arguments = ["--bind", "127.0.0.1", "--unixsocket", socketPath(folder)]
+        arguments += ["--dir", options.dataFolder ?? folder.url.path()]
         arguments += ["--save", "", "--appendonly", options.isPersistent ? "yes" : "no"]
         if let password = options.password { arguments += ["--requirepass", password] }
         if let certificate = options.certificate {

@@ -1,20 +1,25 @@
-import NIOCore
-import TestSupport
+package import NIOCore
 
 /// A WebSocket client that does exactly what it is told, right or wrong.
-final class RawWebSocket: Sendable {
+package final class RawWebSocket: Sendable {
     /// A frame as a client sends it. The mask key is fixed: nobody here needs it to be a secret.
-    struct Frame: Sendable {
-        var firstByte: UInt8
-        var isMasked = true
-        var payload: [UInt8]
+    package struct Frame: Sendable {
+        package var firstByte: UInt8
+        package var isMasked: Bool
+        package var payload: [UInt8]
 
-        static func text(_ text: String) -> Frame { Frame(firstByte: 0x81, payload: Array(text.utf8)) }
-        static func close(_ code: UInt16) -> Frame {
+        package init(firstByte: UInt8, isMasked: Bool = true, payload: [UInt8]) {
+            self.firstByte = firstByte
+            self.isMasked = isMasked
+            self.payload = payload
+        }
+
+        package static func text(_ text: String) -> Frame { Frame(firstByte: 0x81, payload: Array(text.utf8)) }
+        package static func close(_ code: UInt16) -> Frame {
             Frame(firstByte: 0x88, payload: [UInt8(code >> 8), UInt8(code & 0xFF)])
         }
 
-        var bytes: ByteBuffer {
+        package var bytes: ByteBuffer {
             var out = ByteBuffer()
             let mask: UInt8 = isMasked ? 0x80 : 0
             out.writeInteger(firstByte)
@@ -35,7 +40,7 @@ final class RawWebSocket: Sendable {
     }
 
     /// What a server sends.
-    enum Incoming: Sendable, Equatable {
+    package enum Incoming: Sendable, Equatable {
         case text(String)
         case ping([UInt8])
         case pong([UInt8])
@@ -51,7 +56,7 @@ final class RawWebSocket: Sendable {
     }
 
     /// - Throws: ``RefusedHandshake`` when the answer is not 101.
-    static func open(port: Int, query: String, headers: [String: String] = [:]) async throws -> RawWebSocket {
+    package static func open(port: Int, query: String, headers: [String: String] = [:]) async throws -> RawWebSocket {
         let fields = [
             "Host": "127.0.0.1:\(port)", "Upgrade": "websocket", "Connection": "Upgrade",
             "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
@@ -71,16 +76,19 @@ final class RawWebSocket: Sendable {
         }
     }
 
-    func send(_ frame: Frame) async throws { try await connection.send(frame.bytes) }
+    package func send(_ frame: Frame) async throws { try await connection.send(frame.bytes) }
 
-    func send(bytes: [UInt8]) async throws { try await connection.send(ByteBuffer(bytes: bytes)) }
+    package func send(bytes: [UInt8]) async throws { try await connection.send(ByteBuffer(bytes: bytes)) }
 
-    func next(within limit: TimeAmount = .seconds(20)) async throws -> Incoming {
+    package func next(within limit: TimeAmount = .seconds(20)) async throws -> Incoming {
         try await connection.receive("a frame", within: limit) { try Self.parse(&$0) } ?? .end
     }
 
+    /// Stops reading from the socket, so that the gateway's output piles up; and goes on.
+    package func setReading(_ isReading: Bool) async throws { try await connection.setReading(isReading) }
+
     /// Ends TCP without a word.
-    func cut() async { await connection.close() }
+    package func cut() async { await connection.close() }
 
     private static func parse(_ bytes: inout ByteBuffer) throws -> Incoming? {
         var rest = bytes
@@ -106,7 +114,7 @@ final class RawWebSocket: Sendable {
 }
 
 /// The gateway answered the handshake otherwise than by 101.
-struct RefusedHandshake: Error {
+package struct RefusedHandshake: Error {
     /// nil: it closed without an answer.
-    var answer: HTTPAnswer?
+    package var answer: HTTPAnswer?
 }

@@ -1,0 +1,135 @@
+import ChatProtocol
+import Foundation
+import TestSupport
+import Testing
+
+/// A fault, under traffic, and what must hold after it.
+struct Row {
+    /// As in the table of the README.
+    let name: String
+    var plan = Traffic.Plan()
+    /// The log loses something for good, so that members are told.
+    var losesLog = false
+    /// Nobody's connection ends.
+    var keepsSessions = true
+    /// Gateways answer every message in time, if only by a refusal. (Not one that was stopped.)
+    var answersInTime = true
+    /// Files that a gateway may have open more than before.
+    var spareFiles = 6
+
+    /// A node must answer within 5 s; the tests' own machine may be busy.
+    private static let answerLimit = Duration.seconds(6)
+
+    /// - Parameter fault: Injects and lifts it, while messages flow.
+    @discardableResult
+    func run(_ fault: (Stage, Traffic) async throws -> Void) async throws -> Traffic {
+        let stage = try #require(Stage.current, "the suite has no stage")
+        do {
+            try await stage.makeWhole()
+            let traffic = try await act(on: stage, fault)
+            return traffic
+        } catch {
+            stage.printOutput()
+            throw error
+        }
+    }
+
+    private func act(on stage: Stage, _ fault: (Stage, Traffic) async throws -> Void) async throws -> Traffic {
+        let files = stage.gateways.map(\.openFiles)
+        let traffic = try await Traffic.run("row-\(stage.nextNumber())", on: stage, plan) { try await fault(stage, $0) }
+        do {
+            let log = try await drained(traffic, on: stage)
+            await report(traffic)
+            judge(traffic, log, on: stage)
+            try await checkPresence(of: traffic, on: stage)
+        } catch {
+            await traffic.leave()
+            throw error
+        }
+        await traffic.leave()
+        for (gateway, before) in zip(stage.gateways, files) {
+            try await eventually("\(gateway.node) has no more files open than before: \(before)") {
+                gateway.openFiles <= before + spareFiles ? true : nil
+            }
+        }
+        for room in traffic.rooms {
+            try await eventually("nobody listens to \(room)") { try await stage.listeners(of: room) == 0 ? true : nil }
+        }
+        return traffic
+    }
+
+    /// All members stand at the end of their rooms' logs; these.
+    private func drained(_ traffic: Traffic, on stage: Stage) async throws -> [String: [Stored]] {
+        var log: [String: [Stored]] = [:]
+        for room in traffic.rooms { log[room] = try await stage.log(of: room) }
+        let all = log
+        // Who does not get there has a violation to be named.
+        _ = try? await eventually("everybody is at the end of the log", within: .seconds(10)) {
+            traffic.members.allSatisfy { member in
+                (member.record.last ?? .zero) >= (all[member.room]?.last?.position ?? .zero)
+            } ? true : nil
+        }
+        return log
+    }
+
+    private func judge(_ traffic: Traffic, _ log: [String: [Stored]], on stage: Stage) {
+        let members = traffic.members
+        let invariant = Invariant(log: log, sendings: traffic.sendings, members: members, losesLog: losesLog)
+        var violations = invariant.violations()
+        if keepsSessions {
+            for member in members where member.record.connections.count != 1 || !member.record.endings.isEmpty {
+                violations.append("\(member.name) lost its connection: \(member.record.endings)")
+            }
+            for member in members where !member.record.gone.isEmpty {
+                violations.append("\(member.name) was told that \(member.record.gone.count) users had gone")
+            }
+        }
+        if answersInTime, traffic.slowestAnswer > Self.answerLimit {
+            violations.append("an answer took \(traffic.slowestAnswer)")
+        }
+        let wrong = traffic.refusals.filter { $0.key != "unavailable" }
+        if !wrong.isEmpty { violations.append("messages were refused otherwise than by 'unavailable': \(wrong)") }
+        for violation in violations.prefix(12) { Issue.record("\(name): \(violation)") }
+        if violations.count > 12 { Issue.record("\(name): and \(violations.count - 12) more") }
+        if !violations.isEmpty { stage.printOutput() }
+    }
+
+    /// Who is in a room is known on all gateways.
+    private func checkPresence(of traffic: Traffic, on stage: Stage) async throws {
+        for gateway in stage.gateways {
+            let guest = try await Guest.connect("\(traffic.rooms[0])-asks", port: gateway.port)
+            for (room, users) in traffic.users {
+                var found: Set<String> = []
+                do {
+                    try await eventually("who is in \(room), according to \(gateway.node)", within: .seconds(8)) {
+                        let id = UUID().uuidString
+                        try await guest.send(#"{"type":"members","id":"\#(id)","room":"\#(room)","limit":1000}"#)
+                        found = Set(try await guest.event("members") { $0.id == id }.members ?? [])
+                        return found == users ? true : nil
+                    }
+                } catch {
+                    let missing = users.subtracting(found).sorted()
+                    let extra = found.subtracting(users).sorted()
+                    Issue.record("\(name): in \(room), says \(gateway.node), \(missing) are missing, \(extra) too many")
+                }
+            }
+            try await guest.close()
+        }
+    }
+
+    /// One line, from which the table of the README is filled.
+    private func report(_ traffic: Traffic) async {
+        func text(_ duration: Duration?) -> String {
+            duration.map { "\(Int($0 / .milliseconds(1))) ms" } ?? "never"
+        }
+        let sends = traffic.firstAcknowledgements.map { $0 ?? .seconds(3600) }.max()
+        let deliveries = traffic.firstDeliveries.map { $0 ?? .seconds(3600) }.max()
+        let losses = traffic.members.map(\.record.losses.count).reduce(0, +)
+        print(
+            "fault: \(name): healed after \(text([sends, deliveries].compactMap { $0 }.max()))",
+            "(all senders \(text(sends)), all members \(text(deliveries)));",
+            "longest silence \(text(traffic.longestSilence)), slowest answer \(text(traffic.slowestAnswer));",
+            "\(traffic.sendings.count) sent, \(traffic.members.map(\.record.messages).reduce(0, +)) delivered,",
+            "\(traffic.refusals.values.reduce(0, +)) refused, \(traffic.reconnects) reconnects, \(losses) losses told")
+    }
+}
