@@ -21,8 +21,11 @@ package final class FaultProxy: Sendable {
         package var jitter = Duration.zero
         /// For each connection and direction.
         package var bytesPerSecond: Int?
-        /// What goes there waits, also the end of a connection, as in a partition: nobody is told.
+        /// What goes there waits, also the end of a connection, as in a partition: nobody is told. Nothing more is read,
+        /// so that it piles up where it comes from.
         package var held: Set<Direction> = []
+        /// As ``held`` downwards, but only for connections that have subscribed to something.
+        package var holdsPublications = false
         /// New connections are reset.
         package var refuses = false
 

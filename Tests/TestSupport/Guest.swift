@@ -39,8 +39,11 @@ package final class Guest: Sendable {
         self.node = node
     }
 
-    package static func connect(_ user: String, port: Int, query: String = "") async throws -> Guest {
-        let socket = try await RawWebSocket.open(port: port, query: "user=\(user)\(query)")
+    package static func connect(
+        _ user: String, port: Int, query: String = "", receiveBuffer: Int? = nil
+    ) async throws -> Guest {
+        let socket = try await RawWebSocket.open(
+            port: port, query: "user=\(user)\(query)", receiveBuffer: receiveBuffer)
         guard case .text(let text) = try await socket.next() else {
             throw Impatience(description: "no welcome for \(user)")
         }

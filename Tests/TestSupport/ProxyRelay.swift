@@ -82,6 +82,8 @@ final class ProxyRelay: @unchecked Sendable {
 
     func pumpAll() {
         client.eventLoop.assertInEventLoop()
+        _ = client.setOption(.autoRead, value: !isHeld(up))
+        _ = server?.setOption(.autoRead, value: !isHeld(down))
         pump(up)
         pump(down)
     }
@@ -157,7 +159,7 @@ final class ProxyRelay: @unchecked Sendable {
 
     private func pump(_ lane: Lane) {
         let target = lane.direction == .up ? server : client
-        guard let target, !isReset, !state.faults.withLock({ $0.weather.held.contains(lane.direction) }) else { return }
+        guard let target, !isReset, !isHeld(lane) else { return }
         let now = NIODeadline.now()
         var hasWritten = false
         while let first = lane.waiting.first, first.due <= now {
@@ -176,6 +178,12 @@ final class ProxyRelay: @unchecked Sendable {
         } else if lane.hasEnded {
             target.close(promise: nil)
         }
+    }
+
+    private func isHeld(_ lane: Lane) -> Bool {
+        let weather = state.faults.withLock { $0.weather }
+        if weather.held.contains(lane.direction) { return true }
+        return weather.holdsPublications && lane.direction == .down && hasSubscribed.load(ordering: .relaxed)
     }
 
     private func ended(_ direction: FaultProxy.Direction) {

@@ -11,9 +11,14 @@ package final class RawConnection: Sendable {
         self.inbox = inbox
     }
 
-    package static func connect(host: String, port: Int) async throws -> RawConnection {
-        try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .connectTimeout(.seconds(5))
+    /// - Parameter receiveBuffer: bytes that the kernel takes while nobody reads; nil: as many as it likes.
+    package static func connect(host: String, port: Int, receiveBuffer: Int? = nil) async throws -> RawConnection {
+        var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connectTimeout(.seconds(5))
+        if let receiveBuffer {
+            bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: .init(receiveBuffer))
+        }
+        return
+            try await bootstrap
             .connect(host: host, port: port) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let inbox = Inbox()

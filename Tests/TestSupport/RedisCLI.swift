@@ -19,4 +19,6 @@ package enum RedisCLI {
 /// A program that a test ran did not end well. Unlike ``Impatience``, trying again may help.
 package struct ProgramFailure: Error, CustomStringConvertible {
     package let description: String
+
+    package init(description: String) { self.description = description }
 }

@@ -34,7 +34,7 @@ final class Stage: Sendable {
     }
 
     /// Flags of every gateway: short times, so that rows need not last for minutes.
-    static let arguments = ["--heartbeat", "3", "--drain-time", "1", "--drain-deadline", "4"]
+    static let arguments = ["--heartbeat", "5", "--drain-time", "1", "--drain-deadline", "4"]
 
     static func start(
         _ store: any Store, gateways count: Int = 3, isBalanced: Bool = false, arguments: [String] = []

@@ -159,6 +159,17 @@ final class Traffic: Sendable {
         }.max() ?? .zero
     }
 
+    /// Of each message: how much later than the first member the last one got it.
+    var lags: [Duration] {
+        var times: [String: (first: ContinuousClock.Instant, last: ContinuousClock.Instant)] = [:]
+        for entry in members.flatMap(\.record.entries) {
+            guard case .message(let message) = entry.told else { continue }
+            let known = times[message.id]
+            times[message.id] = (min(known?.first ?? entry.at, entry.at), max(known?.last ?? entry.at, entry.at))
+        }
+        return times.values.map { $0.last - $0.first }
+    }
+
     var slowestAnswer: Duration { wire.map(\.answers.slowest).max() ?? .zero }
 
     var refusals: [String: Int] {

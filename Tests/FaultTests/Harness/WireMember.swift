@@ -88,7 +88,7 @@ final class WireMember: Sendable {
         try await join(socket, since: since)
         while true {
             // More than two heartbeats of silence: nobody is there.
-            switch try await socket.next(within: .seconds(8)) {
+            switch try await socket.next(within: .seconds(13)) {
             case .text(let text):
                 let event = try WireEvent(text)
                 if event.type == "reconnect" {

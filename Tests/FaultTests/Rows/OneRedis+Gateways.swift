@@ -1,0 +1,104 @@
+import TestSupport
+import Testing
+
+/// What happens to gateways and to the balancer before them.
+extension FaultTests.OneRedis {
+    @Test("A gateway is killed: its clients go on elsewhere")
+    func killedGateway() async throws {
+        let victim = try stage.gateways[0]
+        try await Row(name: "1 gateway killed", leaving: .those(on: victim.node)).run { _, _ in await victim.kill() }
+    }
+
+    @Test("A gateway holds still for 13 s, is declared dead, and comes back")
+    func stoppedGateway() async throws {
+        let victim = try stage.gateways[1]
+        let row = Row(
+            name: "2 gateway stopped (SIGSTOP) for 13 s", leaving: .those(on: victim.node), mayBeGone: true,
+            answersInTime: false)
+        try await row.run { _, traffic in
+            victim.pause()
+            try await pause(.seconds(13))
+            victim.resume()
+            traffic.healed()
+            try await victim.ready()
+        }
+    }
+
+    @Test("A gateway is told to end: its clients move first, nobody seems to be away")
+    func drainedGateway() async throws {
+        let victim = try stage.gateways[2]
+        try await Row(name: "3 gateway ended (SIGTERM)", leaving: .those(on: victim.node)).run { _, traffic in
+            victim.terminate()
+            let ending = try await victim.end()
+            traffic.healed()
+            #expect(ending == .exited(0))
+        }
+    }
+
+    @Test("All gateways are restarted one after the other, behind the balancer")
+    func rollingRestart() async throws {
+        let stage = try stage
+        var plan = Traffic.Plan()
+        plan.through = stage.balancer
+        let row = Row(name: "4 rolling restart of all gateways", plan: plan, leaving: .anybody)
+        let traffic = try await row.run { stage, traffic in
+            for gateway in stage.gateways {
+                gateway.terminate()
+                let ending = try await gateway.end()
+                #expect(ending == .exited(0))
+                try await gateway.restart()
+            }
+            traffic.healed()
+        }
+        for member in traffic.members {
+            #expect(member.record.connections.count <= stage.gateways.count + 1, "\(member.name)")
+        }
+    }
+
+    @Test("HAProxy is reloaded: connections stand, new ones are made")
+    func reloadedBalancer() async throws {
+        let balancer = try #require(try stage.balancer)
+        var plan = Traffic.Plan()
+        plan.through = balancer
+        try await Row(name: "21 HAProxy reloaded", plan: plan).run { _, traffic in
+            try await balancer.reload()
+            let guest = try await Guest.connect("new", port: balancer.port)
+            try await guest.join(traffic.rooms[0])
+            try await guest.close()
+        }
+    }
+
+    @Test("HAProxy is killed and started again: everybody comes back")
+    func killedBalancer() async throws {
+        let balancer = try #require(try stage.balancer)
+        var plan = Traffic.Plan()
+        plan.through = balancer
+        try await Row(name: "22 HAProxy killed, back after 500 ms", plan: plan, leaving: .anybody).run { _, traffic in
+            await balancer.kill()
+            try await pause(.milliseconds(500))
+            try await balancer.restart()
+            traffic.healed()
+        }
+    }
+
+    @Test("A gateway gets 15 % of a processor for 4 s: slower, and still there")
+    func starvedGateway() async throws {
+        let victim = try stage.gateways[1]
+        let limits = [("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "-1")]
+        let group = try ControlGroup("cpu", limits: limits, process: victim.pid)
+        do {
+            try await Row(name: "34 gateway with 15 % of a processor for 4 s").run { _, traffic in
+                try group.change("cpu.cfs_quota_us", to: "15000")
+                try await pause(.seconds(4))
+                try group.change("cpu.cfs_quota_us", to: "-1")
+                traffic.healed()
+            }
+        } catch {
+            await victim.kill()
+            try await group.remove()
+            throw error
+        }
+        await victim.kill()
+        try await group.remove()
+    }
+}

@@ -1,0 +1,90 @@
+import NIOCore
+import TestSupport
+import Testing
+
+/// What happens to publications on their way to gateways.
+extension FaultTests.OneRedis {
+    @Test("Publications are lost while others follow: read from the log at once")
+    func holes() async throws {
+        let proxies = try proxies
+        let traffic = try await Row(name: "lost publications, later ones follow").run { _, traffic in
+            for round in 0..<10 {
+                for (proxy, room) in zip(proxies, traffic.rooms) {
+                    proxy.lose(round % 3 + 1, of: "roost:{\(room)}")
+                }
+                try await pause(.milliseconds(150))
+            }
+        }
+        #expect(proxies.map(\.lost).reduce(0, +) >= 30)
+        let slowest = traffic.lags.max() ?? .zero
+        print("fault: lost publications: repaired within \(Int(slowest / .milliseconds(1))) ms of the first delivery")
+        #expect(slowest < .seconds(1))
+    }
+
+    @Test("The last publication of a room is lost: found without another message")
+    func lostLast() async throws {
+        let (stage, proxy) = (try stage, try proxies[1])
+        try await stage.makeWhole()
+        let room = "lost-last-\(stage.nextNumber())"
+        let alice = try await Guest.connect("alice", to: stage.gateways[0], in: room)
+        let bob = try await Guest.connect("bob", to: stage.gateways[1], in: room)
+        for number in 1...5 { _ = try await alice.store("before", in: room, id: "\(room)-\(number)") }
+        try await bob.event("the messages before") { $0.id == "\(room)-5" }
+
+        let lost = proxy.lost
+        proxy.lose(1, of: "roost:{\(room)}")
+        let position = try await alice.store("last", in: room, id: "\(room)-last")
+        let stored = ContinuousClock.now
+        let found = try await bob.event("the lost message", within: .seconds(15)) { $0.id == "\(room)-last" }
+        let time = ContinuousClock.now - stored
+        print("fault: last publication of a room lost: healed after \(Int(time / .milliseconds(1))) ms")
+        #expect(found.position == position)
+        #expect(proxy.lost == lost + 1)
+        #expect(time < .seconds(4))
+        #expect(bob.events.filter { $0.type == "gap" || $0.type == "rewind" }.isEmpty)
+        try await alice.close()
+        try await bob.close()
+    }
+
+    @Test("The output buffer of a subscription overflows: Redis cuts it, and its rooms are repaired")
+    func outputBuffer() async throws {
+        let (redis, proxy) = (try redis, try proxies[1])
+        try await redis.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 256kb 128kb 1")
+        try await Row(name: "13 output buffer of a subscription overrun").run { _, traffic in
+            proxy.change { $0.holdsPublications = true }
+            // What is published there is no message of ours, but it piles up.
+            for _ in 0..<6 {
+                try await redis.command(
+                    "EVAL", "for i = 1, 64 do redis.call('PUBLISH', KEYS[1], string.rep('x', 65536)) end", "1",
+                    "roost:{\(traffic.rooms[0])}")
+            }
+            try await eventually("Redis has cut the subscription") {
+                let closed = "scheduled to be closed ASAP for overcoming of output buffer limits"
+                return redis.output.contains(closed) ? true : nil
+            }
+            proxy.clear()
+            traffic.healed()
+        }
+    }
+
+    @Test("Connections to Redis are killed every half second for 4 s", arguments: ["pubsub", "normal"])
+    func killedConnections(_ type: String) async throws {
+        let redis = try redis
+        try await Row(name: "14 CLIENT KILL TYPE \(type) every 500 ms for 4 s").run { _, traffic in
+            for _ in 0..<8 {
+                try await redis.command("CLIENT", "KILL", "TYPE", type)
+                try await pause(.milliseconds(500))
+            }
+            traffic.healed()
+        }
+    }
+
+    @Test("A subscription is connected but deaf: noticed and replaced")
+    func deaf() async throws {
+        let proxy = try proxies[1]
+        try await Row(name: "15 subscription connected but deaf").run { _, traffic in
+            #expect(proxy.deafen() >= 1)
+            try await pause(.seconds(4))
+        }
+    }
+}

@@ -1,0 +1,33 @@
+import TestSupport
+import Testing
+
+extension FaultTests {
+    /// Three gateways, HAProxy and one Redis with an append-only file. The rows stand in the files beside this one.
+    @Suite(
+        "With one Redis", .serialized,
+        .stage { try await Stage.start(SingleRedis.start(), isBalanced: true, arguments: ["--stall-timeout", "4"]) })
+    struct OneRedis {
+        /// The suite's own.
+        var stage: Stage {
+            get throws { try #require(Stage.current) }
+        }
+
+        var redis: RedisServer {
+            get throws { try store.server }
+        }
+
+        /// One before each gateway's Redis.
+        var proxies: [FaultProxy] {
+            get throws { try store.proxies }
+        }
+
+        private var store: SingleRedis {
+            get throws { try #require(stage.store as? SingleRedis) }
+        }
+
+        @Test("Nothing fails: all is delivered, and nobody is told of a loss")
+        func nothing() async throws {
+            try await Row(name: "none").run { _, _ in try await pause(.seconds(1)) }
+        }
+    }
+}
