@@ -14,6 +14,7 @@ package struct Event: Decodable, Sendable, Equatable {
     package var code: String?
     package var message: String?
     package var position: String?
+    package var time: Double?
     package var count: Int?
     package var members: [String]?
     package var messages: [Event]?

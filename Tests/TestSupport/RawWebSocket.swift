@@ -92,7 +92,8 @@ package final class RawWebSocket: Sendable {
     /// Ends TCP without a word.
     package func cut() async { await connection.close() }
 
-    private static func parse(_ bytes: inout ByteBuffer) throws -> Incoming? {
+    /// Takes a frame from the front; nil when it is not whole yet.
+    package static func parse(_ bytes: inout ByteBuffer) throws -> Incoming? {
         var rest = bytes
         guard let first: UInt8 = rest.readInteger(), let second: UInt8 = rest.readInteger() else { return nil }
         var length = Int(second)

@@ -7,6 +7,8 @@ struct MemberWalk {
     let stored: [Stored]
     /// Ids that were ever sent to the room.
     let sent: Set<String>
+    /// The log has lost messages for good, that members may have got before.
+    let mayOutliveLog: Bool
     private(set) var violations: [String] = []
 
     /// What the member has now: rewound messages are dropped.
@@ -15,10 +17,11 @@ struct MemberWalk {
     /// Told to be lost, and not brought since: between these positions.
     private var lost: [(after: Position, before: Position?)] = []
 
-    init(name: String, stored: [Stored], sent: Set<String>) {
+    init(name: String, stored: [Stored], sent: Set<String>, mayOutliveLog: Bool) {
         self.name = name
         self.stored = stored
         self.sent = sent
+        self.mayOutliveLog = mayOutliveLog
     }
 
     mutating func take(_ told: Record.Told) {
@@ -36,7 +39,13 @@ struct MemberWalk {
         if let last, let newest = stored.last?.position, last < newest { checkMissing(after: last, before: nil) }
         var copies: [String: Position] = [:]
         let positions = Set(stored.map(\.position))
-        for message in kept.values where positions.contains(message.position) {
+        for message in kept.values.sorted(by: { $0.position < $1.position }) {
+            guard positions.contains(message.position) else {
+                if !mayOutliveLog {
+                    violations.append("\(name) has \(message.id) at \(message.position), the log has not")
+                }
+                continue
+            }
             if let other = copies.updateValue(message.position, forKey: message.id) {
                 violations.append("\(name) has \(message.id) twice, at \(other) and \(message.position)")
             }

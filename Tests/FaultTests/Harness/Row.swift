@@ -8,8 +8,7 @@ struct Row {
     /// As in the table of the README.
     let name: String
     var plan = Traffic.Plan()
-    /// The log loses something for good, so that members are told.
-    var losesLog = false
+    var fate = Invariant.LogFate.keeps
     /// Whose connections may end.
     var leaving = Leaving.nobody
     /// Users may be said to have gone: they were away for longer than presence waits.
@@ -61,7 +60,9 @@ struct Row {
             }
         }
         for room in traffic.rooms {
-            try await eventually("nobody listens to \(room)") { try await stage.listeners(of: room) == 0 ? true : nil }
+            try await eventually("nobody listens to \(room)") {
+                try await stage.store.listeners(of: room) == 0 ? true : nil
+            }
         }
         return traffic
     }
@@ -82,7 +83,7 @@ struct Row {
 
     private func judge(_ traffic: Traffic, _ log: [String: [Stored]], on stage: Stage) {
         let members = traffic.members
-        let invariant = Invariant(log: log, sendings: traffic.sendings, members: members, losesLog: losesLog)
+        let invariant = Invariant(log: log, sendings: traffic.sendings, members: members, fate: fate)
         var violations = invariant.violations()
         violations += violationsOfSessions(members)
         if answersInTime, traffic.slowestAnswer > Self.answerLimit {

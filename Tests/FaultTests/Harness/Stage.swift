@@ -13,6 +13,8 @@ final class Stage: Sendable {
         func url(for gateway: Int) -> String
         /// Runs a command where a room's log is; as redis-cli prints the answer.
         func ask(about room: String, _ words: [String]) async throws -> String
+        /// How many connections listen to a room.
+        func listeners(of room: String) async throws -> Int
         func stop() async
         var output: String { get }
     }
@@ -34,7 +36,9 @@ final class Stage: Sendable {
     }
 
     /// Flags of every gateway: short times, so that rows need not last for minutes.
-    static let arguments = ["--heartbeat", "5", "--drain-time", "1", "--drain-deadline", "4"]
+    static let arguments = [
+        "--messages-per-second", "0", "--heartbeat", "5", "--drain-time", "1", "--drain-deadline", "4",
+    ]
 
     static func start(
         _ store: any Store, gateways count: Int = 3, isBalanced: Bool = false, arguments: [String] = []
@@ -93,12 +97,6 @@ final class Stage: Sendable {
         }
     }
 
-    /// How many connections to Redis listen to a room.
-    func listeners(of room: String) async throws -> Int {
-        let answer = try await store.ask(about: room, ["PUBSUB", "NUMSUB", "roost:{\(room)}"])
-        return answer.split(separator: "\n").last.flatMap { Int($0) } ?? 0
-    }
-
     /// What the processes wrote, for a row that failed.
     func printOutput() {
         for gateway in gateways { print("---- \(gateway.node)\n\(gateway.output.suffix(6_000))") }
@@ -107,26 +105,40 @@ final class Stage: Sendable {
     }
 }
 
+extension Stage.Store {
+    func listeners(of room: String) async throws -> Int {
+        let answer = try await ask(about: room, ["PUBSUB", "NUMSUB", "roost:{\(room)}"])
+        return answer.split(separator: "\n").last.flatMap { Int($0) } ?? 0
+    }
+}
+
 /// Starts the stage of a suite, once for all of its rows, and ends it after them.
 struct OnStage: SuiteTrait, TestScoping {
-    let start: @Sendable () async throws -> Stage
+    typealias Work = (Stage) async throws -> Void
+
+    let around: @Sendable (Work) async throws -> Void
 
     var isRecursive: Bool { false }
 
     func provideScope(
         for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
     ) async throws {
-        let stage = try await start()
-        do {
-            try await Stage.$current.withValue(stage) { try await function() }
-        } catch {
+        try await around { stage in
+            do {
+                try await Stage.$current.withValue(stage) { try await function() }
+            } catch {
+                await stage.stop()
+                throw error
+            }
             await stage.stop()
-            throw error
         }
-        await stage.stop()
     }
 }
 
 extension Trait where Self == OnStage {
-    static func stage(_ start: @escaping @Sendable () async throws -> Stage) -> OnStage { OnStage(start: start) }
+    /// - Parameter around: Makes a stage, does with it what it is given, and cleans up what the stage does not end
+    ///   itself.
+    static func stage(_ around: @escaping @Sendable (OnStage.Work) async throws -> Void) -> OnStage {
+        OnStage(around: around)
+    }
 }

@@ -3,6 +3,9 @@ import TestSupport
 
 /// A disk of a few megabytes, in memory.
 final class SmallDisk: Sendable {
+    /// That of the suite that runs.
+    @TaskLocal static var current: SmallDisk?
+
     private let folder: ScratchFolder
 
     private init(folder: ScratchFolder) { self.folder = folder }

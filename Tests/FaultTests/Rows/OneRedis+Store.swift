@@ -18,7 +18,7 @@ extension FaultTests.OneRedis {
     @Test("Redis is killed and comes back with nothing: whoever lost something is told")
     func forgetting() async throws {
         let redis = try redis
-        try await Row(name: "6 Redis killed, back after 1 s, all data gone", losesLog: true).run { _, traffic in
+        try await Row(name: "6 Redis killed, back after 1 s, all data gone", fate: .loses).run { _, traffic in
             await redis.kill()
             try await pause(.seconds(1))
             try await redis.restart(forgetting: true)
@@ -93,7 +93,7 @@ extension FaultTests.OneRedis {
     @Test("One room's log is deleted: it begins a new epoch, and whoever lost something is told")
     func deletedLog() async throws {
         let redis = try redis
-        try await Row(name: "32 DEL of a room's log", losesLog: true).run { _, traffic in
+        try await Row(name: "32 DEL of a room's log", fate: .loses).run { _, traffic in
             try await redis.command("DEL", "roost:{\(traffic.rooms[0])}:log")
         }
     }
@@ -101,7 +101,7 @@ extension FaultTests.OneRedis {
     @Test("All keys are deleted: every room begins a new epoch, and presence is entered again")
     func flushAll() async throws {
         let redis = try redis
-        try await Row(name: "32 FLUSHALL", losesLog: true).run { _, traffic in
+        try await Row(name: "32 FLUSHALL", fate: .loses).run { _, traffic in
             try await redis.command("FLUSHALL")
         }
     }

@@ -5,7 +5,10 @@ extension FaultTests {
     /// Three gateways, HAProxy and one Redis with an append-only file. The rows stand in the files beside this one.
     @Suite(
         "With one Redis", .serialized,
-        .stage { try await Stage.start(SingleRedis.start(), isBalanced: true, arguments: ["--stall-timeout", "4"]) })
+        .stage { work in
+            let redis = try await SingleRedis.start()
+            try await work(try await Stage.start(redis, isBalanced: true, arguments: ["--stall-timeout", "4"]))
+        })
     struct OneRedis {
         /// The suite's own.
         var stage: Stage {

@@ -1,0 +1,205 @@
+import ChatProtocol
+import NIOCore
+import TestSupport
+import Testing
+
+/// What clients do to gateways: too slow, too many at once, again and again.
+extension FaultTests.OneRedis {
+    @Test("A client of a busy room does not read: the others get all, it catches up when it reads again")
+    func slowClient() async throws {
+        let count = 3_000
+        try await Row(name: "23 client reads nothing for 2 s in a busy room").run { stage, traffic in
+            let room = "\(traffic.rooms[0])-busy"
+            let slow = try await Guest.connect("slow", port: stage.gateways[0].port, receiveBuffer: 4_096)
+            try await slow.join(room)
+            let reader = try await Guest.connect("reader", to: stage.gateways[0], in: room)
+            try await slow.socket.setReading(false)
+            async let others = reader.messages(in: room, upTo: count)
+            try await flood(room, from: stage.gateways[1], count: count, bytes: 2_000)
+            #expect(try await others == Array(1...UInt64(count)))
+            try await pause(.seconds(1))
+            try await slow.socket.setReading(true)
+            traffic.healed()
+            #expect(try await slow.messages(in: room, upTo: count) == Array(1...UInt64(count)))
+            try await slow.close()
+            try await reader.close()
+        }
+    }
+
+    @Test("A client that does not read for long is closed, and resumes without a loss")
+    func stalledClient() async throws {
+        let count = 3_000
+        let stage = try stage
+        try await stage.makeWhole()
+        let room = "stalled-\(stage.nextNumber())"
+        let stalled = try await Guest.connect("stalled", port: stage.gateways[0].port, receiveBuffer: 4_096)
+        try await stalled.join(room)
+        try await stalled.socket.setReading(false)
+        try await flood(room, from: stage.gateways[1], count: count, bytes: 2_000)
+        try await eventually("the stalled client counts as gone") {
+            try await members(of: room, on: stage.gateways[2]).isEmpty ? true : nil
+        }
+        try await stalled.socket.setReading(true)
+        _ = try? await stalled.closeCode()
+        let seen = stalled.events.filter { $0.type == "message" }.compactMap { $0.position.flatMap { Position($0) } }
+        #expect(seen.map(\.seq) == Array(1...UInt64(seen.count)))
+        #expect(seen.count < count)
+
+        let again = try await Guest.connect("stalled", port: stage.gateways[2].port)
+        let since = try #require(seen.last)
+        let joined = try await again.join(room, fields: #","since":"\#(since)""#)
+        #expect(joined.recovered == true)
+        let rest = try await again.messages(in: room, upTo: count)
+        #expect(rest == Array((since.seq + 1)...UInt64(count)))
+        try await again.close()
+    }
+
+    @Test("Clients that read nothing do not eat a gateway's memory")
+    func memoryLimit() async throws {
+        let stage = try stage
+        try await stage.makeWhole()
+        let victim = stage.gateways[2]
+        let limit = [("memory.limit_in_bytes", "\(96 << 20)")]
+        let group = try ControlGroup("memory", limits: limit, process: victim.pid)
+        do {
+            try await Row(name: "35 gateway may use 96 MB more, 100 clients read nothing").run { stage, traffic in
+                let room = "\(traffic.rooms[0])-busy"
+                var stalled: [Guest] = []
+                for number in 0..<100 {
+                    let guest = try await Guest.connect("stalled-\(number)", port: victim.port, receiveBuffer: 4_096)
+                    try await guest.join(room)
+                    try await guest.socket.setReading(false)
+                    stalled.append(guest)
+                }
+                let reader = try await Guest.connect("reader", to: victim, in: room)
+                async let others = reader.messages(in: room, upTo: 3_000)
+                try await flood(room, from: stage.gateways[0], count: 3_000, bytes: 4_000)
+                #expect(try await others == Array(1...3_000))
+                for guest in stalled { await guest.socket.cut() }
+                try await reader.close()
+            }
+            let used = Int(try group.read("memory.max_usage_in_bytes")) ?? 0
+            print("fault: 100 clients read nothing of 12 MB each: the gateway took \(used >> 20) MB more")
+            #expect(victim.ending == nil)
+        } catch {
+            await victim.kill()
+            try await group.remove()
+            throw error
+        }
+        await victim.kill()
+        try await group.remove()
+    }
+
+    @Test("A gateway with most of 2,000 clients is killed: all come back at once, and get what they missed")
+    func storm() async throws {
+        var plan = Traffic.Plan()
+        plan.interval = .milliseconds(200)
+        let victim = try stage.gateways[0]
+        let row = Row(
+            name: "24 gateway with 1,400 of 2,000 clients killed", plan: plan, leaving: .those(on: victim.node))
+        let count = 2_000
+        try await row.run { stage, traffic in
+            let rooms = (0..<40).map { "\(traffic.rooms[0])-crowd-\($0)" }
+            let ports = stage.gateways.map(\.port)
+            let crowd = Crowd(
+                "\(traffic.rooms[0])-crowd", count: count, rooms: rooms, ports: stormPorts(ports))
+            try await crowd.come()
+            let caller = try await Guest.connect("\(traffic.rooms[0])-caller", port: ports[2], query: "&echo=false")
+            for room in rooms { try await caller.join(room) }
+            try await call(caller, rooms, "before")
+            try await eventually("all heard it") { crowd.all.allSatisfy { $0.received == 1 } ? true : nil }
+
+            crowd.use(ports: Array(ports.dropFirst()))
+            traffic.struck()
+            await victim.kill()
+            traffic.healed()
+            let from = ContinuousClock.now
+            for number in 0..<3 { try await call(caller, rooms, "meanwhile-\(number)") }
+            try await eventually("all are back", within: .seconds(60)) { crowd.joined == count ? true : nil }
+            try await call(caller, rooms, "after")
+            try await eventually("all have all", within: .seconds(30)) {
+                crowd.all.allSatisfy { $0.received >= 5 } ? true : nil
+            }
+            let time = Int((ContinuousClock.now - from) / .milliseconds(1))
+            let complaints = crowd.all.flatMap(\.complaints)
+            print("fault: storm of \(crowd.all.count { $0.connections > 1 }) clients: all back after \(time) ms")
+            #expect(complaints.isEmpty, "\(complaints.prefix(5))")
+            #expect(crowd.all.allSatisfy { $0.received == 5 })
+            await crowd.leave()
+            try await caller.close()
+        }
+    }
+
+    /// Seven of ten go to the first.
+    private func stormPorts(_ ports: [Int]) -> [Int] {
+        Array(repeating: ports[0], count: 7) + [ports[1], ports[1], ports[2]]
+    }
+
+    private func call(_ caller: Guest, _ rooms: [String], _ text: String) async throws {
+        for room in rooms { _ = try await caller.store(text, in: room, id: "\(room)-\(text)") }
+    }
+
+    @Test("A message is sent again and again, over three gateways at once: stored once, delivered once")
+    func duplicates() async throws {
+        let stage = try stage
+        try await stage.makeWhole()
+        let room = "twins-\(stage.nextNumber())"
+        var twins: [Guest] = []
+        for gateway in stage.gateways { twins.append(try await Guest.connect("twin", to: gateway, in: room)) }
+        let listener = try await Guest.connect("listener", to: stage.gateways[0], in: room)
+        let ids = (0..<30).map { "\(room)-\($0)" }
+        for (number, id) in ids.enumerated() {
+            for (index, twin) in twins.enumerated() {
+                for copy in 0...(number + index) % 5 {
+                    let retry = copy == 0 && index == number % 3 ? "" : #","retry":true"#
+                    try await twin.send(#"{"type":"message","id":"\#(id)","room":"\#(room)","text":"\#(id)"\#(retry)}"#)
+                }
+            }
+        }
+        var positions: [String: Set<String>] = [:]
+        for twin in twins {
+            try await twin.catchUp()
+            for ack in twin.events where ack.type == "ack" {
+                positions[ack.id ?? "", default: []].insert(ack.position ?? "")
+            }
+        }
+        let log = try await stage.log(of: room)
+        #expect(log.map(\.id).sorted() == ids.sorted())
+        #expect(positions == Dictionary(uniqueKeysWithValues: log.map { ($0.id, [$0.position.description]) }))
+        #expect(try await listener.messages(in: room, upTo: ids.count) == Array(1...UInt64(ids.count)))
+        for guest in twins + [listener] { try await guest.close() }
+    }
+
+    // MARK: -
+
+    /// Posts so many messages of so many bytes, as fast as the gateway takes them.
+    private func flood(_ room: String, from gateway: GatewayProcess, count: Int, bytes: Int) async throws {
+        let loud = try await Guest.connect("loud", port: gateway.port, query: "&echo=false")
+        try await loud.join(room)
+        let text = String(repeating: "x", count: bytes)
+        for _ in 0..<count { try await loud.send(#"{"type":"message","room":"\#(room)","text":"\#(text)"}"#) }
+        try await loud.catchUp()
+        try await loud.close()
+    }
+
+    private func members(of room: String, on gateway: GatewayProcess) async throws -> [String] {
+        let guest = try await Guest.connect("asks", port: gateway.port)
+        try await guest.send(#"{"type":"members","id":"who","room":"\#(room)"}"#)
+        let members = try await guest.event("members") { $0.id == "who" }.members ?? []
+        try await guest.close()
+        return members
+    }
+}
+
+extension Guest {
+    /// Reads until the message with this SEQ; the SEQ of all that came.
+    fileprivate func messages(in room: String, upTo last: Int) async throws -> [UInt64] {
+        var sequence: [UInt64] = []
+        while sequence.last.map({ $0 < UInt64(last) }) ?? true {
+            let message = try await event("message \(last)") { $0.type == "message" && $0.room == room }
+            guard let position = message.position.flatMap({ Position($0) }) else { break }
+            sequence.append(position.seq)
+        }
+        return sequence
+    }
+}
