@@ -9,6 +9,9 @@ extension ChatClient {
         public var user: String?
         /// Sent as `Authorization: Bearer …`.
         public var token: String?
+        public typealias TokenProvider = @Sendable () async throws -> String
+        /// Asked for a token before each connection, and when the one in use is about to expire; goes before ``token``.
+        public var tokenProvider: TokenProvider?
         /// Further header fields of the handshake.
         public var headers: [(name: String, value: String)] = []
         /// Whether this client's own messages come back to it as events.
@@ -25,6 +28,14 @@ extension ChatClient {
             self.urls = urls
             self.user = user
             self.token = token
+        }
+
+        /// A token that can be sent.
+        static func checked(token: String) throws(ChatClientError) -> String {
+            guard !token.isEmpty, token.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+                throw ChatClientError(code: .invalidHeader, message: "the token has a character that no token has")
+            }
+            return token
         }
 
         func addresses() throws(ChatClientError) -> [ServerAddress] {
@@ -47,10 +58,7 @@ extension ChatClient {
                 options.user = name
             }
             if let token {
-                guard !token.isEmpty, token.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
-                    throw ChatClientError(code: .invalidHeader, message: "the token has a character that no token has")
-                }
-                options.token = token
+                options.token = try Self.checked(token: token)
             }
             for (name, value) in headers {
                 // RFC 9110, sections 5.1 and 5.5.

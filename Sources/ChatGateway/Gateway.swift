@@ -20,6 +20,7 @@ package final class Gateway: Service {
     private let directory: RoomDirectory
     private let lanes: [Lane]
     private let door: FrontDoor
+    private let authenticator: Authenticator?
 
     /// What belongs to one event loop.
     private struct Lane: Sendable {
@@ -43,13 +44,18 @@ package final class Gateway: Service {
         self.logger = logger
         let directory = RoomDirectory(broker: broker, logger: logger)
         self.directory = directory
+        var authenticator: Authenticator?
+        if let authentication = configuration.authentication {
+            authenticator = try await Authenticator(authentication, logger: logger)
+        }
+        self.authenticator = authenticator
         var lanes: [Lane] = []
         var environments: [NIOLoopBound<ChatSession.Environment>] = []
         for (index, loop) in group.makeIterator().enumerated() {
-            let (lane, environment) = try await loop.submit {
+            let (lane, environment) = try await loop.submit { [authenticator] in
                 Self.makeLane(
                     index: index, on: loop, broker: broker, directory: directory, configuration: configuration,
-                    logger: logger)
+                    authenticator: authenticator, logger: logger)
             }.get()
             lanes.append(lane)
             environments.append(environment)
@@ -59,13 +65,13 @@ package final class Gateway: Service {
             settings: .init(
                 allowedOrigins: configuration.allowedOrigins, maxConnections: configuration.maxConnections,
                 maxConnectionsPerAddress: configuration.maxConnectionsPerAddress),
-            environments: environments, storeStatus: storeStatus)
+            authenticator: authenticator, environments: environments, storeStatus: storeStatus)
         try await directory.start(hubs: lanes.map(\.hub)).get()
     }
 
     private static func makeLane(
         index: Int, on loop: any EventLoop, broker: any Broker, directory: RoomDirectory,
-        configuration: GatewayConfiguration, logger: Logger
+        configuration: GatewayConfiguration, authenticator: Authenticator?, logger: Logger
     ) -> (Lane, NIOLoopBound<ChatSession.Environment>) {
         let hub = LoopHub(
             eventLoop: loop, index: index, broker: broker, directory: directory, clock: { WallClock.microseconds() })
@@ -76,7 +82,8 @@ package final class Gateway: Service {
                 rooms: configuration.maxRoomsPerSession, messagesPerSecond: configuration.messagesPerSecond),
             maxMessageBytes: configuration.maxMessageBytes,
             heartbeat: Int(configuration.heartbeat.nanoseconds / 1_000_000_000),
-            presenceGrace: configuration.presenceGrace, clock: { WallClock.milliseconds() }, logger: logger)
+            presenceGrace: configuration.presenceGrace, clock: { WallClock.milliseconds() }, logger: logger,
+            authenticator: authenticator)
         return (
             Lane(hub: hub, registry: NIOLoopBound(registry, eventLoop: loop)),
             NIOLoopBound(environment, eventLoop: loop)
@@ -93,6 +100,9 @@ package final class Gateway: Service {
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await Self.despiteGracefulShutdown { try await listener.run() } }
             tasks.addTask { try await Self.despiteGracefulShutdown { try await operations.run() } }
+            if let authenticator, let path = authenticator.keysFile {
+                tasks.addTask { await FileWatch(paths: [path]).run { await authenticator.reload() } }
+            }
             tasks.addTask { [self] in
                 try await gracefulShutdown()
                 await drain()
@@ -100,7 +110,7 @@ package final class Gateway: Service {
                 // The operations' task ends now. An operator's request that does not end is not waited for.
                 try await Task.sleep(for: .seconds(2))
             }
-            // Whichever ends first, by failure or because the drain is over, ends the others.
+            // Whichever ends first, by failure or because the drain is over, ends the others. A watch ends only with them.
             defer { tasks.cancelAll() }
             try await tasks.next()
         }
@@ -131,7 +141,7 @@ package final class Gateway: Service {
         settings.limits = configuration.webSocketLimits
         let router = Router(context: HTTPContext.self, options: .autoGenerateHeadEndpoints)
         router.middlewares.add(JSONErrors())
-        WebAssets().add(to: router)
+        WebAssets(needsToken: authenticator != nil).add(to: router)
         return GatewayListener(
             configuration: settings, group: group, doorkeeper: door, responder: router.buildResponder(), logger: logger)
     }
@@ -171,6 +181,7 @@ package final class Gateway: Service {
         }
         metrics.directory = (try? await directory.metrics().get()) ?? .init()
         metrics.handshakeRefusals = door.refusals
+        metrics.refusedTokens = authenticator?.failures ?? [:]
         metrics.storeStatus = storeStatus()
         metrics.isDraining = door.isDraining
         var page = PrometheusText()

@@ -13,6 +13,8 @@ package struct GatewayConfiguration: Sendable {
     package var isEchoEnabled = false
     /// Origins of pages that may connect, as browsers write them; none: only pages of the node's own host and port.
     package var allowedOrigins: Set<String> = []
+    /// Nil: everybody is who they say.
+    package var authentication: AuthenticationConfiguration?
     /// Of one frame's JSON. Four times as many are still answered, with `message_too_large`.
     package var maxMessageBytes = 16 * 1024
     /// 0 for none, as for the next three.

@@ -18,6 +18,8 @@ package struct LoadPlan: Sendable {
     package var threads: Int
     /// At the end: how long nothing may come before what is missing counts as missing.
     package var patience: Duration
+    /// Makes the token of a user; nil where the nodes run without authentication.
+    package var token: (@Sendable (_ user: String) -> String)?
     /// Tells this run's rooms, users and messages from any other's; letters and digits.
     package var run: String
 
@@ -25,6 +27,7 @@ package struct LoadPlan: Sendable {
     package init(
         urls: [String], clients: Int = 100, rooms: Int = 10, rate: Double = 100, duration: Duration = .seconds(10),
         payload: Int = 128, ramp: Duration? = nil, threads: Int = 1, patience: Duration = .seconds(10),
+        token: (@Sendable (_ user: String) -> String)? = nil,
         run: String = String(UInt32.random(in: 0...UInt32.max), radix: 36)
     ) throws {
         guard !urls.isEmpty else {
@@ -57,6 +60,7 @@ package struct LoadPlan: Sendable {
         self.ramp = ramp ?? .seconds(Double(clients) / 500)
         self.threads = min(threads, rooms)
         self.patience = patience
+        self.token = token
         self.run = run
     }
 

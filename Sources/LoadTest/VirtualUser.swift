@@ -55,6 +55,7 @@ final class VirtualUser: ClientConnectionDelegate {
         attempts += 1
         var options = shard.options
         options.user = name
+        options.token = shard.plan.token?(name.text)
         connection = .connect(to: target, options: options, on: shard.eventLoop, delegate: self)
     }
 

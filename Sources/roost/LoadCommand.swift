@@ -1,5 +1,6 @@
 import ArgumentParser
-import FoundationEssentials
+import ChatGateway
+import Foundation
 import LoadTest
 
 /// `roost load`: many clients on many nodes, and proof of what they received.
@@ -11,7 +12,7 @@ struct LoadCommand: AsyncParsableCommand {
             Every client joins one room and takes its turn in sending, at a pace that waits for nobody; latencies \
             count from the moment at which a message was due. Every receiver checks every message. Exits with 1 when \
             anything was missing, doubled, out of order or refused, with 2 when the clients could not connect, with 64 when a \
-            flag is wrong.
+            flag is wrong. With ROOST_AUTH_SECRET in the environment the clients have tokens signed with it.
             """)
 
     @Option(
@@ -46,10 +47,22 @@ struct LoadCommand: AsyncParsableCommand {
     var json: String?
 
     func validate() throws {
-        _ = try plan()
+        _ = try plan(token: nil)
     }
 
-    private func plan() throws -> LoadPlan {
+    /// Each client needs a token of its own, where the secret for that is known.
+    private func tokens() async throws -> (@Sendable (_ user: String) -> String)? {
+        guard ProcessInfo.processInfo.environment["ROOST_AUTH_SECRET"]?.isEmpty == false else { return nil }
+        let signer = try await TokenKeyOptions.parse([]).signer()
+        let now = UInt64(Date().timeIntervalSince1970)
+        let expires = now + UInt64(duration + (ramp ?? Double(clients) / 500) + patience) + 600
+        return { user in
+            // A secret always signs.
+            (try? signer.sign(TokenSigner.Request(user: user, issuedAt: now, expires: expires))) ?? ""
+        }
+    }
+
+    private func plan(token: (@Sendable (_ user: String) -> String)?) throws -> LoadPlan {
         guard patience.isFinite, (0.1...3600).contains(patience) else {
             throw ValidationError("--patience: \(patience) is not within 0.1 to 3600")
         }
@@ -64,7 +77,8 @@ struct LoadCommand: AsyncParsableCommand {
             return try LoadPlan(
                 urls: url, clients: clients, rooms: rooms ?? min(10, clients), rate: rate, duration: .seconds(duration),
                 payload: payload,
-                ramp: ramp.map { .seconds($0) }, threads: threads, patience: .seconds(patience))
+                ramp: ramp.map { .seconds($0) }, threads: threads, patience: .seconds(patience),
+                token: token)
         } catch let error as InvalidPlan {
             throw ValidationError("\(error)")
         }
@@ -74,7 +88,7 @@ struct LoadCommand: AsyncParsableCommand {
         let isTerminal = OutputLines.isTerminal
         let report: LoadReport
         do {
-            report = try await LoadRun(plan()).run { progress in
+            report = try await LoadRun(plan(token: tokens())).run { progress in
                 // On a terminal one line that changes, elsewhere one line after the other.
                 if isTerminal {
                     OutputLines.write("\r\u{1B}[2K\(progress.line)", terminator: "")

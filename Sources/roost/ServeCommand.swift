@@ -31,6 +31,11 @@ struct ServeCommand: AsyncParsableCommand {
         let logger = Logger(label: "roost")
         let descriptors = FileDescriptorLimit.raise()
         logger.debug("Files may be open", metadata: ["limit": "\(descriptors)"])
+        if !configuration.hasAuthentication, !configuration.listen.isLoopback {
+            logger.warning(
+                "NO AUTHENTICATION: everybody who reaches this address may take any name and read every room",
+                metadata: ["address": "\(configuration.listen)"])
+        }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops)
         do {
             if configuration.redis.isEmpty {
@@ -108,6 +113,7 @@ extension ServeConfiguration {
         gateway.opsHost = opsListen.host
         gateway.opsPort = opsListen.port
         gateway.isEchoEnabled = enableEcho
+        gateway.authentication = authentication
         gateway.allowedOrigins = Set(allowedOrigins.map { $0.lowercased() })
         gateway.maxMessageBytes = maxMessageBytes
         gateway.maxConnections = maxConnections
@@ -121,6 +127,20 @@ extension ServeConfiguration {
         gateway.drainTime = TimeAmount(drainTime)
         gateway.drainAllowance = TimeAmount(drainDeadline - drainTime)
         return gateway
+    }
+
+    /// Nil: everybody is who they say.
+    private var authentication: AuthenticationConfiguration? {
+        guard hasAuthentication else { return nil }
+        var authentication = AuthenticationConfiguration()
+        authentication.secret = authSecret.isEmpty ? nil : authSecret
+        authentication.secretAlgorithm = authSecretAlgorithm.token
+        authentication.keysFile = authKeysFile.isEmpty ? nil : authKeysFile
+        authentication.rules = TokenVerifier.Rules(
+            issuer: authIssuer.isEmpty ? nil : authIssuer, audience: authAudience.isEmpty ? nil : authAudience,
+            leeway: UInt64(authLeeway))
+        authentication.apiKeyHashes = apiKeyHashes
+        return authentication
     }
 
     func redisBroker() throws -> RedisBrokerConfiguration {

@@ -46,7 +46,15 @@ struct ServeConfigurationTests {
                 "https://a.example.org,http://b.example.org:8080",
                 #"["https://a.example.org","http://b.example.org:8080"]"#
             )
-        case "enable-echo": ("true", "true")
+        case "auth-secret":
+            ("a secret of more than thirty-two bytes", #""a secret of more than thirty-two bytes""#)
+        case "auth-secret-algorithm": ("HS512", #""HS512""#)
+        case "auth-keys-file": ("/etc/keys.json", #""/etc/keys.json""#)
+        case "auth-issuer", "auth-audience": ("us", #""us""#)
+        case "auth-leeway": ("7", "7")
+        case "api-key-hashes":
+            (String(repeating: "0a", count: 32), #"["\#(String(repeating: "0a", count: 32))"]"#)
+        case _ where setting.fileForm == .boolean: ("true", "true")
         case "log-level": ("debug", #""debug""#)
         case "log-format": ("json", #""json""#)
         case "max-unread-bytes": ("2000000", "2000000")
@@ -68,7 +76,7 @@ struct ServeConfigurationTests {
         "Each can be given as a flag, in the environment and in the file, with the same effect", arguments: Setting.all)
     func everySourceReachesEverySetting(setting: Setting) throws {
         let (text, json) = Self.example(of: setting)
-        let arguments = setting.name == "enable-echo" ? ["--enable-echo"] : ["--\(setting.name)", text]
+        let arguments = setting.fileForm == .boolean ? ["--\(setting.name)"] : ["--\(setting.name)", text]
         let byFlag = try load(arguments)
         #expect(byFlag != ServeConfiguration())
         #expect(try load(environment: [setting.environmentName: text]) == byFlag)
@@ -176,6 +184,28 @@ struct ServeConfigurationTests {
     @Test("A drain cannot end before it has asked everybody to go")
     func drainTimes() {
         #expect(problems(["--drain-time", "30"]) == ["drain-deadline must not be less than drain-time"])
+    }
+
+    @Test(
+        "Without authentication only this machine is served, unless the operator insists",
+        arguments: [
+            ("127.0.0.1:80", true), ("127.8.9.1:80", true), ("[::1]:80", true), ("localhost:80", true),
+            ("0.0.0.0:80", false), ("[::]:80", false), ("10.0.0.1:80", false), ("127.0.0.1.example.org:80", false),
+            ("chat.example.org:80", false),
+        ])
+    func openOnlyOnLoopback(address: String, isFine: Bool) throws {
+        let secret = ["ROOST_AUTH_SECRET": String(repeating: "s", count: 32)]
+        #expect(problems(["--listen", address]).isEmpty == isFine)
+        #expect(problems(["--listen", address], environment: secret) == [])
+        #expect(problems(["--listen", address, "--insecure-no-auth"]) == [])
+        #expect(problems(["--listen", address, "--insecure-no-auth"], environment: secret).count == 1)
+    }
+
+    @Test("A secret for tokens is not repeated in a message")
+    func shortSecret() {
+        let found = problems(environment: ["ROOST_AUTH_SECRET": "hunter2"])
+        #expect(found.count == 1)
+        #expect(found.joined().contains("hunter2") == false)
     }
 
     @Test("Wrong values end the command with code 64")

@@ -23,6 +23,7 @@ extension ClientEngine {
             rewound(room, to: position, on: link)
         case .expiring(let time):
             emit(.expiring(at: time))
+            renewToken()
         case .userJoined(let room, let user, let count):
             emitLive(.userJoined(room: room.text, user: user.text, count: count), of: room, on: link)
         case .userLeft(let room, let user, let count):

@@ -58,6 +58,14 @@ extension ClientEngine {
             }
         }
 
+        /// Whether a link is wanted that is not open yet.
+        func expects(_ link: Int) -> Bool {
+            switch state {
+            case .connecting(link), .moving(_, link, isWelcome: false): true
+            case .idle, .connecting, .open, .movingSoon, .moving, .waiting, .closed: false
+            }
+        }
+
         var isClosed: Bool { state == .closed }
         var hasStarted: Bool { state != .idle }
 

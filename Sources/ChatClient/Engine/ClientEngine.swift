@@ -9,7 +9,10 @@ final class ClientEngine {
 
     let eventLoop: any EventLoop
     private let addresses: [ServerAddress]
-    private var options: ClientConnection.Options
+    var options: ClientConnection.Options
+    let provider: ChatClient.Configuration.TokenProvider?
+    /// The token that a node did not take, and how it said so.
+    var refused: (token: String?, ending: ConnectionEnding)?
     private var machine: StateMachine
     var links: [Int: ClientLink] = [:]
     var cursors: [RoomName: RoomCursor] = [:]
@@ -44,6 +47,7 @@ final class ClientEngine {
         self.eventLoop = eventLoop
         self.addresses = addresses
         self.options = options
+        provider = configuration.tokenProvider
         machine = StateMachine(addresses: addresses.count)
         outbox = Outbox(limits: .init(messages: configuration.outboxMessages, bytes: configuration.outboxBytes))
         events = EventQueue(capacity: configuration.eventBuffer)
@@ -84,9 +88,11 @@ final class ClientEngine {
         case .none:
             break
         case .connect(let number, let address):
-            let connection = ClientConnection.connect(
-                to: addresses[address], options: options, on: eventLoop, delegate: self)
-            links[number] = ClientLink(number: number, connection: connection)
+            withToken(for: number) { engine in
+                let connection = ClientConnection.connect(
+                    to: engine.addresses[address], options: engine.options, on: engine.eventLoop, delegate: engine)
+                engine.links[number] = ClientLink(number: number, connection: connection)
+            }
         case .resume(let number):
             guard let link = links[number] else { return }
             takeOver(link)
@@ -104,6 +110,14 @@ final class ClientEngine {
             for number in numbers { links[number]?.connection.close() }
             end(with: ChatClientError(code: .closed, message: "the client was closed"))
         }
+    }
+
+    /// Whether a link is still wanted that is not connecting yet.
+    func expects(_ link: Int) -> Bool { machine.expects(link) }
+
+    /// A link is gone, or never was.
+    func lost(_ link: Int, _ ending: ConnectionEnding) {
+        run(machine.ended(link, ending, at: .now(), using: &random), ending: ending)
     }
 
     private func schedule(in delay: TimeAmount, _ body: @escaping (ClientEngine) -> Void) {
@@ -429,7 +443,7 @@ extension ClientEngine: ClientConnectionDelegate {
         guard let link = links.values.first(where: { $0.connection === connection }) else { return }
         let wasCurrent = link === current
         links[link.number] = nil
-        run(machine.ended(link.number, ending, at: .now(), using: &random), ending: ending)
+        lost(link.number, mayComeBack(after: ending))
         // The link that was to take over is gone, and the old one still serves.
         if wasCurrent, let link = current { askAgain(on: link) }
         finishClosing()

@@ -18,6 +18,11 @@ package struct HTTPRefusal: Error, Sendable, Equatable {
         self.headers = headers
     }
 
+    /// Who asks did not prove who they are. Says nothing about why a token is wrong.
+    static func unauthorized(_ message: String) -> HTTPRefusal {
+        HTTPRefusal(.unauthorized, .unauthorized, message, headers: ["WWW-Authenticate": "Bearer"])
+    }
+
     /// The answer's JSON.
     package var body: ByteBuffer {
         Self.body(code: code, message: message)

@@ -29,6 +29,7 @@ package struct WebAssets: Sendable {
         Asset("index.html", "text/html; charset=utf-8", PackageResources.index_html),
         Asset("app.js", script, PackageResources.app_js),
         Asset("dom.js", script, PackageResources.dom_js),
+        Asset("identity.js", script, PackageResources.identity_js),
         Asset("model.js", script, PackageResources.model_js),
         Asset("shell.js", script, PackageResources.shell_js),
         Asset("timeline.js", script, PackageResources.timeline_js),
@@ -41,11 +42,21 @@ package struct WebAssets: Sendable {
     static let contentSecurityPolicy =
         "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
 
-    package init() {}
+    private let assets: [Asset]
+
+    /// - Parameter needsToken: the node asks for tokens; the page is told so, to ask for one itself.
+    package init(needsToken: Bool = false) {
+        let said = #"<meta name="roost-authentication" content="none">"#
+        assets = Self.all.map { asset in
+            guard needsToken, asset.name == "index.html" else { return asset }
+            let page = String(buffer: asset.bytes).replacing(said, with: said.replacing("none", with: "token"))
+            return Asset(asset.name, asset.contentType, Array(page.utf8))
+        }
+    }
 
     /// Adds routes for the files, and for the page at `/`.
     package func add<Context: RequestContext>(to router: Router<Context>) {
-        for asset in Self.all {
+        for asset in assets {
             add(asset, at: "/\(asset.name)", to: router)
             if asset.name == "index.html" { add(asset, at: "/", to: router) }
         }

@@ -7,6 +7,7 @@ struct GatewayMetrics {
     var sessions = SessionRegistry.Metrics()
     var directory = RoomDirectory.Metrics()
     var handshakeRefusals: [ErrorCode: Int] = [:]
+    var refusedTokens: [TokenFailure: Int] = [:]
     var storeStatus = BrokerStatus.available
     var isDraining = false
 
@@ -43,6 +44,9 @@ struct GatewayMetrics {
         page.add(
             "roost_refused_handshakes_total", .counter, "Connections refused at the door.", by: "code",
             Self.sorted(handshakeRefusals))
+        page.add(
+            "roost_refused_tokens_total", .counter, "Tokens that were not valid.", by: "reason",
+            refusedTokens.map { ($0.key.rawValue, $0.value) }.sorted { $0.0 < $1.0 })
         page.add("roost_publications_total", .counter, "Publications heard from the store.", directory.publications)
         page.add("roost_holes_total", .counter, "Holes found in what was heard.", directory.holes)
         page.add(

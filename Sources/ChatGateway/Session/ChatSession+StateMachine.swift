@@ -20,14 +20,20 @@ extension ChatSession {
             case join(RequestID?, RoomName, Replay)
             case leave(RequestID?, RoomName)
             case post(Post)
-            /// To an inbox: the post and the sender's own copy.
-            case sendDirect(Post, to: UserName)
             case announceTyping(RoomName, isActive: Bool)
             case announceSignal(RoomName, RawJSON)
             case listMembers(RequestID?, RoomName, limit: Int, after: UserName?)
             case readHistory(RequestID?, RoomName, before: Position?, after: Position?, limit: Int)
+            case authenticate(RequestID?, token: String)
             case pong(RequestID?)
             case refuse(Refusal)
+        }
+
+        /// What came of a fresh token.
+        enum Renewal: Equatable {
+            case anotherUser
+            /// These rooms are no longer allowed, and are left.
+            case renewed(lost: [RoomName])
         }
 
         private enum Membership {
@@ -36,16 +42,24 @@ extension ChatSession {
         }
 
         private let user: UserName
+        private var rights: Rights
+        /// Whether there is something that a fresh token would extend.
+        private let isAuthenticated: Bool
         private let inbox: RoomName
         private let limits: Limits
         private var rate: RateLimit
+        /// Checking a token costs more than any other frame.
+        private var authentications: RateLimit
         private var memberships: [RoomName: Membership] = [:]
         private var waitingFrames = 0
 
-        init(user: UserName, limits: Limits, at now: NIODeadline) {
-            self.user = user
+        init(identity: Identity, limits: Limits, at now: NIODeadline) {
+            user = identity.user
+            rights = identity.rights
+            isAuthenticated = identity.expires != nil
             self.limits = limits
-            inbox = RoomName(inboxOf: user)
+            inbox = RoomName(inboxOf: identity.user)
+            authentications = RateLimit(perSecond: 1, at: now)
             rate = RateLimit(perSecond: limits.messagesPerSecond, at: now)
         }
 
@@ -84,6 +98,28 @@ extension ChatSession {
             if case .joined = memberships[room] { true } else { false }
         }
 
+        /// A fresh token was valid.
+        mutating func renewed(_ identity: Identity) -> Renewal {
+            guard identity.user == user else { return .anotherUser }
+            rights = identity.rights
+            // Joins under way are looked at when they are answered.
+            let lost = memberships.filter { room, membership in
+                if case .joined = membership { !mayRead(room) } else { false }
+            }.keys.sorted { $0.text < $1.text }
+            for room in lost { memberships[room] = nil }
+            return .renewed(lost: lost)
+        }
+
+        /// Whether the session may be in a room.
+        func mayRead(_ room: RoomName) -> Bool { rights.mayRead(room, as: user) }
+
+        func readingForbidden(_ room: RoomName, id: RequestID?) -> Refusal {
+            Refusal(
+                code: .forbidden,
+                message: room.isInbox ? "only its owner may read an inbox" : "the token does not allow this room",
+                id: id, room: room)
+        }
+
         /// What to do for a frame whose turn has come.
         mutating func handle(_ message: ClientMessage) -> Action {
             if let room = message.room, case .joining(var waiting) = memberships[room] {
@@ -110,14 +146,16 @@ extension ChatSession {
                 guard !room.isInbox else {
                     return refuse(.forbidden, "an inbox has no list of members", id: id, room: room)
                 }
+                guard mayRead(room) else { return .refuse(readingForbidden(room, id: id)) }
                 return .listMembers(id, room, limit: limit, after: after)
             case .history(let id, let room, let before, let after, let limit):
-                guard !room.isInbox || room == inbox else {
-                    return refuse(.forbidden, "only its owner may read an inbox", id: id, room: room)
-                }
+                guard mayRead(room) else { return .refuse(readingForbidden(room, id: id)) }
                 return .readHistory(id, room, before: before, after: after, limit: limit)
-            case .auth(let id, _):
-                return refuse(.forbidden, "this node runs without authentication", id: id, room: nil)
+            case .auth(let id, let token):
+                guard isAuthenticated else {
+                    return refuse(.forbidden, "this node runs without authentication", id: id, room: nil)
+                }
+                return .authenticate(id, token: token)
             case .ping(let id):
                 return .pong(id)
             case .resume:
@@ -126,9 +164,7 @@ extension ChatSession {
         }
 
         private mutating func join(_ id: RequestID?, _ room: RoomName, _ replay: Replay) -> Action {
-            guard !room.isInbox || room == inbox else {
-                return refuse(.forbidden, "only its owner may read an inbox", id: id, room: room)
-            }
+            guard mayRead(room) else { return .refuse(readingForbidden(room, id: id)) }
             if memberships[room] == nil, limits.rooms > 0, memberships.count - 1 >= limits.rooms {
                 return refuse(
                     .tooManyRooms, "a session may be in \(limits.rooms) rooms at once: leave one first", id: id,
@@ -149,13 +185,15 @@ extension ChatSession {
         }
 
         private func post(_ post: Post) -> Action {
-            if let refusal = mayPost(to: post.room, id: post.id) { return .refuse(refusal) }
-            guard let owner = post.room.inboxOwner, owner != user else { return .post(post) }
-            return .sendDirect(post, to: owner)
+            mayPost(to: post.room, id: post.id).map(Action.refuse) ?? .post(post)
         }
 
-        /// Members may post; to an inbox everybody may.
+        /// Members may post, to an inbox also who is none, as far as the token allows.
         private func mayPost(to room: RoomName, id: RequestID?) -> Refusal? {
+            guard rights.mayPost(to: room) else {
+                return Refusal(
+                    code: .forbidden, message: "the token does not allow posting here", id: id, room: room)
+            }
             if room.isInbox || memberships[room] != nil { return nil }
             return Refusal(
                 code: .notJoined, message: "join this room before posting to it", id: id, room: room.text,
@@ -174,7 +212,10 @@ extension ChatSession {
                 return Refusal(
                     code: .rateLimited, message: "more than \(limits.messagesPerSecond) messages a second",
                     id: message.id, room: message.room?.text, retryAfter: wait)
-            case .join, .leave, .members, .history, .auth, .ping, .resume:
+            case .auth(let id, _):
+                guard let wait = authentications.take(at: now) else { return nil }
+                return Refusal(code: .rateLimited, message: "more than one token a second", id: id, retryAfter: wait)
+            case .join, .leave, .members, .history, .ping, .resume:
                 return nil
             }
         }

@@ -21,6 +21,8 @@ final class ChatSession: WebSocketSession, HubSession {
         /// Milliseconds since 1970.
         var clock: @Sendable () -> UInt64
         var logger: Logger
+        /// Nil where the node runs without authentication.
+        var authenticator: Authenticator?
     }
 
     let id = SessionID.random()
@@ -34,17 +36,20 @@ final class ChatSession: WebSocketSession, HubSession {
     private let environment: Environment
     private let onEnd: () -> Void
     private var state: StateMachine
+    private var life: TokenLife?
+    private var lifeCheck: Scheduled<Void>?
     private var connection: WebSocketConnection?
     /// Where it stands in the registry.
     var registryIndex = 0
 
     /// - Parameter onEnd: called once, when the session has ended or was given up before it began.
-    init(user: UserName, wantsEcho: Bool, environment: Environment, onEnd: @escaping () -> Void) {
+    init(identity: Identity, wantsEcho: Bool, environment: Environment, onEnd: @escaping () -> Void) {
         self.onEnd = onEnd
-        self.user = user
+        self.user = identity.user
         self.wantsEcho = wantsEcho
         self.environment = environment
-        state = StateMachine(user: user, limits: environment.limits, at: .now())
+        state = StateMachine(identity: identity, limits: environment.limits, at: .now())
+        life = TokenLife(of: identity, now: environment.clock())
     }
 
     private var hub: LoopHub { environment.hub }
@@ -78,6 +83,7 @@ final class ChatSession: WebSocketSession, HubSession {
                         rooms: environment.limits.rooms, messagesPerSecond: environment.limits.messagesPerSecond,
                         history: ClientMessage.historyLimits.upperBound))))
         perform(state.opened())
+        watchLife()
     }
 
     func received(_ text: ByteBuffer) {
@@ -112,6 +118,7 @@ final class ChatSession: WebSocketSession, HubSession {
         onEnd()
         guard connection != nil else { return }
         connection = nil
+        lifeCheck?.cancel()
         environment.registry.remove(self)
         let grace: TimeAmount =
             if case .byPeer = ending { .zero } else { environment.presenceGrace }
@@ -135,7 +142,6 @@ final class ChatSession: WebSocketSession, HubSession {
             hub.leave(room, session: self)
             send(.left(id: id, room: room))
         case .post(let post): self.post(post)
-        case .sendDirect(let post, let receiver): sendDirect(post, to: receiver)
         case .announceTyping(let room, let isActive):
             announce(.typing(room: room, user: user, active: isActive), in: room)
         case .announceSignal(let room, let data):
@@ -144,6 +150,7 @@ final class ChatSession: WebSocketSession, HubSession {
             listMembers(of: room, id: id, limit: limit, after: after)
         case .readHistory(let id, let room, let before, let after, let limit):
             readHistory(of: room, id: id, before: before, after: after, limit: limit)
+        case .authenticate(let id, let token): authenticate(token, id: id)
         case .pong(let id):
             if let id { send(.pong(id: id, time: environment.clock())) }
         case .refuse(let refusal): refuse(refusal)
@@ -155,6 +162,11 @@ final class ChatSession: WebSocketSession, HubSession {
         hub.join(room, session: self, replay: replay) { [self] result in
             guard connection != nil else { return }
             switch result {
+            case .success where !state.mayRead(room):
+                // A fresh token allows less than the one that the join began with.
+                hub.leave(room, session: self)
+                refuse(state.readingForbidden(room, id: id))
+                return giveUpJoin(of: room)
             case .success(let outcome):
                 send(
                     .joined(
@@ -171,6 +183,10 @@ final class ChatSession: WebSocketSession, HubSession {
                 finishJoin(of: room, result.map { _ in }, wasMember: wasMember)
             }
         }
+    }
+
+    private func giveUpJoin(of room: RoomName) {
+        for message in state.joinFinished(room, succeeded: false, wasMember: false) { perform(state.handle(message)) }
     }
 
     /// The session's own inbox could not be joined: nobody asked for it, so nobody but us asks again.
@@ -196,47 +212,55 @@ final class ChatSession: WebSocketSession, HubSession {
         }
     }
 
+    // MARK: - Identity
+
+    private func authenticate(_ token: String, id: RequestID?) {
+        guard let authenticator = environment.authenticator else { return }
+        switch authenticator.identify(token, now: environment.clock()) {
+        case .failure:
+            refuse(Refusal(code: .unauthorized, message: "this token is not valid", id: id))
+        case .success(let identity):
+            switch state.renewed(identity) {
+            case .anotherUser:
+                refuse(Refusal(code: .forbidden, message: "the token is another user's", id: id))
+            case .renewed(let lost):
+                life = TokenLife(of: identity, now: environment.clock())
+                if let id { send(.authenticated(id: id, user: user, expires: identity.expires ?? 0)) }
+                for room in lost {
+                    hub.leave(room, session: self)
+                    refuse(state.readingForbidden(room, id: nil))
+                }
+                watchLife()
+            }
+        }
+    }
+
+    /// Warns of the token's end, ends the session at it, and looks again in between.
+    private func watchLife() {
+        lifeCheck?.cancel()
+        while connection != nil, let step = life?.next(now: environment.clock()) {
+            switch step {
+            case .wait(let milliseconds):
+                // At least one, as a clock that is ahead by less would be asked again and again.
+                lifeCheck = hub.eventLoop.assumeIsolated().scheduleTask(
+                    in: .milliseconds(Int64(max(1, milliseconds)))
+                ) { [weak self] in self?.watchLife() }
+                return
+            case .warn(let expires):
+                send(.expiring(expires: expires))
+            case .end:
+                return close(.policyViolation, reason: "the token has expired")
+            }
+        }
+    }
+
+    // MARK: - Messages
+
     private func post(_ post: Post) {
-        let (body, identityLength) = StoredMessage.render(
-            room: post.room, user: user, id: post.id, to: nil, content: post.content)
-        append(body, identityLength: identityLength, post: post, to: post.room) { [self] result in
-            answer(post, with: result)
-        }
+        posting.post(post, from: user, exceptFor: wantsEcho ? nil : id) { [self] in answer(post, with: $0) }
     }
 
-    /// A direct message stands in two logs, the receiver's inbox and the sender's own: the ack comes when both have it.
-    private func sendDirect(_ post: Post, to receiver: UserName) {
-        let (body, identityLength) = StoredMessage.render(
-            room: post.room, user: user, id: post.id, to: nil, content: post.content)
-        let inbox = RoomName(inboxOf: user)
-        let (copy, copyIdentityLength) = StoredMessage.render(
-            room: inbox, user: user, id: post.id, to: receiver, content: post.content)
-        var first: Result<Receipt, BrokerError>?
-        var second: Result<Receipt, BrokerError>?
-        func finish() {
-            guard let first, let second else { return }
-            answer(post, with: second.flatMap { _ in first })
-        }
-        append(body, identityLength: identityLength, post: post, to: post.room) {
-            first = $0
-            finish()
-        }
-        append(copy, identityLength: copyIdentityLength, post: post, to: inbox) {
-            second = $0
-            finish()
-        }
-    }
-
-    private func append(
-        _ body: ByteBuffer, identityLength: Int?, post: Post, to room: RoomName,
-        completion: @escaping (Result<Receipt, BrokerError>) -> Void
-    ) {
-        environment.registry.metrics.messagesIn += 1
-        hub.commands.append(
-            Draft(
-                body: body, identityLength: identityLength, isRetry: post.isRetry, exceptFor: wantsEcho ? nil : id),
-            to: room, known: hub.known(of: room), completion: completion)
-    }
+    private var posting: Posting { Posting(hub: hub, registry: environment.registry) }
 
     private func answer(_ post: Post, with result: Result<Receipt, BrokerError>) {
         switch result {

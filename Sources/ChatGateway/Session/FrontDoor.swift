@@ -24,6 +24,8 @@ final class FrontDoor: Doorkeeper {
     }
 
     private let settings: Settings
+    /// Nil: everybody is who they say.
+    private let authenticator: Authenticator?
     private let storeStatus: @Sendable () -> BrokerStatus
     /// Each value is used on its loop only.
     private let environments: [ObjectIdentifier: NIOLoopBound<ChatSession.Environment>]
@@ -31,10 +33,12 @@ final class FrontDoor: Doorkeeper {
     private let state = NIOLockedValueBox(State())
 
     init(
-        settings: Settings, environments: [NIOLoopBound<ChatSession.Environment>],
+        settings: Settings, authenticator: Authenticator? = nil,
+        environments: [NIOLoopBound<ChatSession.Environment>],
         storeStatus: @escaping @Sendable () -> BrokerStatus
     ) {
         self.settings = settings
+        self.authenticator = authenticator
         self.storeStatus = storeStatus
         self.environments = Dictionary(
             uniqueKeysWithValues: environments.map { (ObjectIdentifier($0.eventLoop), $0) })
@@ -64,7 +68,7 @@ final class FrontDoor: Doorkeeper {
     }
 
     /// In the order of the protocol: the node's state, the address, the origin, the identity.
-    private func check(_ request: SocketRequest) -> Result<UserName, HTTPRefusal> {
+    private func check(_ request: SocketRequest) -> Result<Identity, HTTPRefusal> {
         let full = state.withLockedValue { state -> HTTPRefusal? in
             if state.isDraining { return draining }
             if settings.maxConnections > 0, state.connections >= settings.maxConnections {
@@ -87,14 +91,30 @@ final class FrontDoor: Doorkeeper {
         guard isOriginAllowed(request) else {
             return .failure(refusal(.forbidden, .originNotAllowed, "pages of this origin may not connect here"))
         }
-        guard let user = request.query["user"].flatMap({ UserName($0) }) else {
-            return .failure(
-                refusal(
-                    .badRequest, .invalidUser,
-                    "name yourself with ?user=NAME: a letter or digit, then up to 127 letters, digits, '.', '_', ':' or '-'"
-                ))
+        return identify(request)
+    }
+
+    private func identify(_ request: SocketRequest) -> Result<Identity, HTTPRefusal> {
+        guard let authenticator else {
+            guard let user = request.query["user"].flatMap({ UserName($0) }) else {
+                return .failure(
+                    refusal(
+                        .badRequest, .invalidUser,
+                        "name yourself with ?user=NAME: a letter or digit, then up to 127 letters, digits, '.', '_', ':' or '-'"
+                    ))
+            }
+            return .success(Identity(user: user))
         }
-        return .success(user)
+        let credential = Credential.find(
+            authorization: request.headers["Authorization"], query: request.query["token"],
+            protocols: request.offeredProtocols)
+        guard case .bearer(let token) = credential else {
+            return .failure(
+                .unauthorized(
+                    credential == .none ? "a token is needed" : "exactly one token is needed"))
+        }
+        return authenticator.identify(token, now: WallClock.milliseconds())
+            .mapError { _ in .unauthorized("this token is not valid") }
     }
 
     private func wantsEcho(_ request: SocketRequest) -> Result<Bool, HTTPRefusal> {
@@ -106,7 +126,7 @@ final class FrontDoor: Doorkeeper {
     }
 
     private func open(
-        _ user: UserName, wantsEcho: Bool, request: SocketRequest, on loop: any EventLoop
+        _ identity: Identity, wantsEcho: Bool, request: SocketRequest, on loop: any EventLoop
     ) -> Result<any WebSocketSession, HTTPRefusal> {
         guard let environment = environments[ObjectIdentifier(loop)]?.value else {
             return .failure(refusal(.internalServerError, .internal, "something is wrong on this node"))
@@ -117,7 +137,7 @@ final class FrontDoor: Doorkeeper {
             $0.connectionsByAddress[address, default: 0] += 1
         }
         return .success(
-            ChatSession(user: user, wantsEcho: wantsEcho, environment: environment) { [state] in
+            ChatSession(identity: identity, wantsEcho: wantsEcho, environment: environment) { [state] in
                 state.withLockedValue {
                     $0.connections -= 1
                     let left = ($0.connectionsByAddress[address] ?? 1) - 1

@@ -2,6 +2,7 @@
 
 import { connect, isName, newID } from "./roost.js";
 import { byID } from "./dom.js";
+import { givenToken, keepToken, needsToken, readToken } from "./identity.js";
 import { Conversation, Memory, isKey } from "./model.js";
 import { Shell, announce } from "./shell.js";
 import { Timeline } from "./timeline.js";
@@ -22,11 +23,12 @@ class App {
   #typedAt = 0;
   #saving = 0;
 
-  /** @param {string} me @param {string | undefined} gateway */
-  constructor(me, gateway) {
+  /** @param {string} me @param {string | undefined} gateway @param {string} [token] */
+  constructor(me, gateway, token) {
     this.me = me;
     this.memory = new Memory(me);
-    this.chat = gateway ? connect(gateway, { user: me }) : connect({ user: me });
+    const identity = token === undefined ? { user: me } : { token };
+    this.chat = gateway ? connect(gateway, identity) : connect(identity);
     this.shell = new Shell(me, {
       select: (key, andWrite) => this.#select(key, andWrite),
       close: (conversation) => this.#close(conversation),
@@ -438,6 +440,7 @@ class App {
     onClick("retry-now", () => (this.chat.state.state === "closed" ? location.reload() : this.chat.nudge()));
     onClick("rename", () => {
       Memory.name = null;
+      keepToken(null);
       this.#save();
       this.chat.close();
       location.assign(location.pathname);
@@ -538,7 +541,39 @@ function chosenGateway(text) {
 function start() {
   const asked = new URLSearchParams(location.search);
   const gateway = chosenGateway(asked.get("gateway"));
-  const given = asked.get("user");
+  const token = givenToken();
+  if (token) {
+    new App(token.user, gateway, token.text);
+    return;
+  }
+  if (needsToken()) askForToken(gateway);
+  else askForName(asked.get("user"), gateway);
+}
+
+/** @param {string | undefined} gateway */
+function askForToken(gateway) {
+  const field = byID("token");
+  byID("door").hidden = false;
+  byID("door-form").hidden = true;
+  byID("token-form").hidden = false;
+  field.focus();
+  byID("token-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const token = readToken(field.value.trim());
+    const line = byID("token-error");
+    line.hidden = token !== null;
+    line.textContent = "This is no token, or one that has expired.";
+    if (!token) return field.focus();
+    keepToken(token.text);
+    field.value = "";
+    byID("door").hidden = true;
+    new App(token.user, gateway, token.text);
+    byID("text").focus();
+  });
+}
+
+/** @param {string | null} given @param {string | undefined} gateway */
+function askForName(given, gateway) {
   const name = given ?? Memory.name;
   if (typeof name === "string" && isName(name)) {
     new App(name, gateway);

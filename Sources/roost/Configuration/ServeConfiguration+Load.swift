@@ -43,8 +43,26 @@ extension ServeConfiguration {
         if configuration.drainDeadline < configuration.drainTime {
             problems.append("drain-deadline must not be less than drain-time")
         }
+        problems += configuration.problemsWithAuthentication
         guard problems.isEmpty else { throw ConfigurationError(problems: problems) }
         return configuration
+    }
+}
+
+extension ServeConfiguration {
+    var hasAuthentication: Bool { !authSecret.isEmpty || !authKeysFile.isEmpty || !apiKeyHashes.isEmpty }
+
+    fileprivate var problemsWithAuthentication: [String] {
+        if hasAuthentication, insecureNoAuth {
+            return ["insecure-no-auth contradicts auth-secret, auth-keys-file and api-key-hashes: leave it out"]
+        }
+        if !hasAuthentication, !insecureNoAuth, !listen.isLoopback {
+            return [
+                "listen: \(listen) can be reached from other machines, where everybody could take any name: give "
+                    + "auth-secret or auth-keys-file, or say insecure-no-auth"
+            ]
+        }
+        return []
     }
 }
 

@@ -25,6 +25,16 @@ struct ServeConfiguration: Sendable, Equatable {
     var historyMessages = 10_000
     var historyAge = Duration.seconds(86_400)
 
+    /// Empty, as the next ones: none.
+    var authSecret = ""
+    var authSecretAlgorithm = SecretAlgorithm.hs256
+    var authKeysFile = ""
+    var authIssuer = ""
+    var authAudience = ""
+    var authLeeway = 5
+    var apiKeyHashes: [String] = []
+    var insecureNoAuth = false
+
     var allowedOrigins: [String] = []
     /// 0: as many as there are file descriptors.
     var maxConnections = 0
@@ -87,7 +97,19 @@ struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
         self.init(host: String(host), port: Int(port))
     }
 
+    /// Only programs of this machine can connect.
+    var isLoopback: Bool {
+        host.lowercased() == "localhost" || host == "::1" || host.wholeMatch(of: /127(\.[0-9]{1,3}){3}/) != nil
+    }
+
     var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
+/// What a shared secret for tokens is used with.
+enum SecretAlgorithm: String, Sendable, CaseIterable {
+    case hs256 = "HS256"
+    case hs384 = "HS384"
+    case hs512 = "HS512"
 }
 
 /// How the log is written.

@@ -25,6 +25,15 @@ struct ServeOptions: ParsableArguments {
     @Option(help: .setting("history-messages")) var historyMessages: String?
     @Option(help: .setting("history-age")) var historyAge: String?
 
+    @Option(help: .setting("auth-secret")) var authSecret: String?
+    @Option(help: .setting("auth-secret-algorithm")) var authSecretAlgorithm: String?
+    @Option(help: .setting("auth-keys-file")) var authKeysFile: String?
+    @Option(help: .setting("auth-issuer")) var authIssuer: String?
+    @Option(help: .setting("auth-audience")) var authAudience: String?
+    @Option(help: .setting("auth-leeway")) var authLeeway: String?
+    @Option(help: .setting("api-key-hashes")) var apiKeyHashes: [String] = []
+    @Flag(inversion: .prefixedNo, help: .setting("insecure-no-auth")) var insecureNoAuth: Bool?
+
     @Option(help: .setting("allowed-origins")) var allowedOrigins: [String] = []
     @Option(help: .setting("max-connections")) var maxConnections: String?
     @Option(help: .setting("max-connections-per-address")) var maxConnectionsPerAddress: String?

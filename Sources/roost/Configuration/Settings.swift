@@ -46,6 +46,36 @@ extension Setting {
             "history-age", \.historyAge, flag: \.historyAge, 60...315_360_000,
             "how long a room's log outlives the room's last use"),
 
+        .text(
+            "auth-secret", \.authSecret, flag: \.authSecret, isSecret: true,
+            accepted: "a text of at least as many bytes as the algorithm's hash has: 32 for HS256",
+            default: "none",
+            "the secret that clients' tokens (JWT) are signed with; safer in the environment or the file than in a flag",
+            where: { $0.utf8.count >= 32 }),
+        .choice(
+            "auth-secret-algorithm", \.authSecretAlgorithm, flag: \.authSecretAlgorithm,
+            "what the secret is used with"),
+        .text(
+            "auth-keys-file", \.authKeysFile, flag: \.authKeysFile, accepted: "a path", default: "none",
+            "the keys that tokens are signed with: a JSON Web Key Set, or one key in PEM form; read again when it changes",
+            where: isFilled),
+        .text(
+            "auth-issuer", \.authIssuer, flag: \.authIssuer, accepted: "a text", default: "any",
+            "the `iss` that tokens must have", where: isFilled),
+        .text(
+            "auth-audience", \.authAudience, flag: \.authAudience, accepted: "a text",
+            default: "none: tokens with an `aud` are refused", "the `aud` that tokens must have", where: isFilled),
+        .integer(
+            "auth-leeway", \.authLeeway, flag: \.authLeeway, 0...30,
+            "seconds that the clock of who signs tokens may differ"),
+        .list(
+            "api-key-hashes", \.apiKeyHashes, flag: \.apiKeyHashes,
+            accepted: "64 hexadecimal digits each, separated by commas", default: "none",
+            "SHA-256 of each key with which other servers use the HTTP API; may be repeated", where: isHash),
+        .toggle(
+            "insecure-no-auth", \.insecureNoAuth, flag: \.insecureNoAuth,
+            "let everybody in under any name although `listen` is not a loopback address"),
+
         .list(
             "allowed-origins", \.allowedOrigins, flag: \.allowedOrigins,
             accepted: "origins like https://chat.example.org, separated by commas",
@@ -108,6 +138,8 @@ extension Setting {
 @Sendable private func isNodeName(_ text: String) -> Bool {
     text.wholeMatch(of: /[A-Za-z0-9][A-Za-z0-9._:\-]{0,63}/) != nil
 }
+
+@Sendable private func isHash(_ text: String) -> Bool { text.wholeMatch(of: /[0-9A-Fa-f]{64}/) != nil }
 
 /// Scheme, host, and port if not the scheme's own, as browsers send them.
 @Sendable private func isOrigin(_ text: String) -> Bool {

@@ -13,7 +13,7 @@ struct ChatSessionStateMachineTests {
     private let id = RequestID("1")
 
     private func machine(_ limits: Machine.Limits = .init()) -> Machine {
-        var machine = Machine(user: .of("alice"), limits: limits, at: .uptimeNanoseconds(0))
+        var machine = Machine(identity: Identity(user: .of("alice")), limits: limits, at: .uptimeNanoseconds(0))
         #expect(machine.opened() == .join(nil, inbox, .none))
         #expect(machine.joinFinished(inbox, succeeded: true, wasMember: false).isEmpty)
         return machine
@@ -78,7 +78,8 @@ struct ChatSessionStateMachineTests {
     }
 
     @Test func anInboxThatCouldNotBeJoinedIsStillToBeJoined() {
-        var machine = Machine(user: .of("alice"), limits: .init(rooms: 1), at: .uptimeNanoseconds(0))
+        var machine = Machine(
+            identity: Identity(user: .of("alice")), limits: .init(rooms: 1), at: .uptimeNanoseconds(0))
         _ = machine.opened()
         #expect(receive(.message(post(to: inbox)), &machine) == .none)
         #expect(machine.joinFinished(inbox, succeeded: false, wasMember: false).count == 1)
@@ -91,7 +92,7 @@ struct ChatSessionStateMachineTests {
     @Test func everybodyMayWriteToAnInboxAndOnlyItsOwnerReadIt() {
         var machine = machine()
         let bob = RoomName.of("@bob")
-        #expect(receive(.message(post(to: bob)), &machine) == .sendDirect(post(to: bob), to: .of("bob")))
+        #expect(receive(.message(post(to: bob)), &machine) == .post(post(to: bob)))
         #expect(receive(.message(post(to: inbox)), &machine) == .post(post(to: inbox)))
         #expect(receive(.typing(id: nil, room: bob, active: true), &machine) == .announceTyping(bob, isActive: true))
         #expect(code(receive(.join(id: id, room: bob, replay: .none), &machine)) == .forbidden)
@@ -145,5 +146,57 @@ struct ChatSessionStateMachineTests {
     @Test func withoutAuthenticationTokensCannotBeRefreshed() {
         var machine = machine()
         #expect(code(receive(.auth(id: id, token: "x"), &machine)) == .forbidden)
+    }
+
+    private func guarded(join: [String]? = nil, post: [String]? = nil) throws -> Machine {
+        func patterns(_ texts: [String]?) throws -> [RoomPattern]? { try texts?.map { try #require(RoomPattern($0)) } }
+        let identity = Identity(
+            user: .of("alice"), rights: Rights(join: try patterns(join), post: try patterns(post)), expires: 1,
+            endsAt: 1000)
+        var machine = Machine(identity: identity, limits: .init(), at: .uptimeNanoseconds(0))
+        _ = machine.opened()
+        _ = machine.joinFinished(inbox, succeeded: true, wasMember: false)
+        return machine
+    }
+
+    @Test func aTokenDecidesWhichRoomsAreReadAndPostedTo() throws {
+        var machine = try guarded(join: ["gen*"], post: ["general-talk", "@bob"])
+        let talk = RoomName.of("general-talk")
+        let other = RoomName.of("other")
+        for room in [general, talk] {
+            #expect(receive(.join(id: id, room: room, replay: .none), &machine) == .join(id, room, .none))
+            _ = machine.joinFinished(room, succeeded: true, wasMember: false)
+        }
+        #expect(code(receive(.join(id: id, room: other, replay: .none), &machine)) == .forbidden)
+        #expect(code(receive(.history(id: id, room: other, before: nil, after: nil, limit: 1), &machine)) == .forbidden)
+        #expect(code(receive(.members(id: id, room: other, limit: 1, after: nil), &machine)) == .forbidden)
+        #expect(receive(.message(post(to: talk)), &machine) == .post(post(to: talk)))
+        #expect(code(receive(.message(post(to: general)), &machine)) == .forbidden)
+        #expect(code(receive(.typing(id: id, room: general, active: true), &machine)) == .forbidden)
+        #expect(receive(.message(post(to: .of("@bob"))), &machine) == .post(post(to: .of("@bob"))))
+        #expect(code(receive(.message(post(to: .of("@carol"))), &machine)) == .forbidden)
+    }
+
+    @Test func aFreshTokenThatAllowsLessTakesRoomsAway() throws {
+        var machine = try guarded()
+        let other = RoomName.of("other")
+        for room in [general, other] {
+            _ = receive(.join(id: id, room: room, replay: .none), &machine)
+            _ = machine.joinFinished(room, succeeded: true, wasMember: false)
+        }
+        #expect(receive(.auth(id: id, token: "t"), &machine) == .authenticate(id, token: "t"))
+        let less = Identity(user: .of("alice"), rights: Rights(join: [try #require(RoomPattern("other"))]), expires: 2)
+        #expect(machine.renewed(less) == .renewed(lost: [general]))
+        #expect(!machine.isMember(of: general))
+        #expect(machine.isMember(of: other))
+        #expect(machine.isMember(of: inbox))
+        #expect(machine.renewed(Identity(user: .of("bob"), expires: 2)) == .anotherUser)
+    }
+
+    @Test func tokensAreCheckedAtMostOnceASecond() throws {
+        var machine = try guarded()
+        for _ in 0..<2 { #expect(receive(.auth(id: id, token: "t"), &machine) == .authenticate(id, token: "t")) }
+        #expect(code(receive(.auth(id: id, token: "t"), &machine)) == .rateLimited)
+        #expect(receive(.auth(id: id, token: "t"), &machine, at: 1) == .authenticate(id, token: "t"))
     }
 }

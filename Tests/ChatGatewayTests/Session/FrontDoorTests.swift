@@ -14,7 +14,8 @@ struct FrontDoorTests {
     private let loop = EmbeddedEventLoop()
 
     private func door(
-        _ settings: FrontDoor.Settings = .init(), status: @escaping @Sendable () -> BrokerStatus = { .available }
+        _ settings: FrontDoor.Settings = .init(), authenticator: Authenticator? = nil,
+        status: @escaping @Sendable () -> BrokerStatus = { .available }
     ) -> FrontDoor {
         let broker = MemoryBroker(eventLoop: loop, loops: [], clock: { 1 })
         let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
@@ -24,7 +25,8 @@ struct FrontDoorTests {
             registry: SessionRegistry(), limits: .init(), maxMessageBytes: 1, heartbeat: 1, presenceGrace: .zero,
             clock: { 1 }, logger: logger)
         return FrontDoor(
-            settings: settings, environments: [NIOLoopBound(environment, eventLoop: loop)], storeStatus: status)
+            settings: settings, authenticator: authenticator,
+            environments: [NIOLoopBound(environment, eventLoop: loop)], storeStatus: status)
     }
 
     private func request(
@@ -113,5 +115,47 @@ struct FrontDoorTests {
         #expect(code(door, request(address: "10.0.0.2")) == nil)
         first.closed(.byPeer(code: 1000))
         #expect(code(door, request(address: "10.0.0.1")) == nil)
+    }
+
+    private func guarded() async throws -> (FrontDoor, TokenSigner) {
+        let secret = "a secret of more than thirty-two bytes"
+        var configuration = AuthenticationConfiguration()
+        configuration.secret = secret
+        let authenticator = try await Authenticator(
+            configuration, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
+        return (
+            door(authenticator: authenticator),
+            TokenSigner(key: try await .secret(Array(secret.utf8), algorithm: .hs256))
+        )
+    }
+
+    @Test func whoHasATokenComesInUnderTheNameInIt() async throws {
+        let (door, signer) = try await guarded()
+        let now = WallClock.milliseconds() / 1000
+        let token = try signer.sign(.init(user: "bob", issuedAt: now, expires: now + 60))
+        let session = try door.admit(request(query: ["token": token]), on: loop).get()
+        #expect((session as? ChatSession)?.user == .of("bob"))
+        session.closed(.lost)
+        var offered = request()
+        offered.offeredProtocols = ["roost.v1", "bearer." + token]
+        #expect(code(door, offered) == nil)
+    }
+
+    @Test func whoHasNoneOrAWrongOneDoesNot() async throws {
+        let (door, signer) = try await guarded()
+        let now = WallClock.milliseconds() / 1000
+        let old = try signer.sign(.init(user: "bob", issuedAt: now - 100, expires: now - 60))
+        for query in [[:], ["token": ""], ["token": "x"], ["token": old]] {
+            guard case .failure(let refusal) = door.admit(request(query: query), on: loop) else {
+                Issue.record("admitted with \(query)")
+                continue
+            }
+            #expect(refusal.status == .unauthorized)
+            #expect(refusal.code == .unauthorized)
+            #expect(refusal.headers["WWW-Authenticate"] == ["Bearer"])
+            #expect(!refusal.message.contains("expired"))
+        }
+        #expect(code(door, request(origins: ["http://evil.example"])) == .originNotAllowed)
+        #expect(door.refusals == [.unauthorized: 4, .originNotAllowed: 1])
     }
 }

@@ -1,0 +1,184 @@
+import ChatClient
+import ChatGateway
+import Foundation
+import NIOCore
+import TestSupport
+import Testing
+
+extension ClusterTests {
+    @Suite("Identity")
+    struct IdentityTests {
+        static let secret = "a secret of more than thirty-two bytes"
+
+        static func token(
+            _ user: String, lasting seconds: UInt64 = 600, _ change: (inout TokenSigner.Request) -> Void = { _ in }
+        ) async throws -> String {
+            let signer = TokenSigner(key: try await .secret(Array(secret.utf8), algorithm: .hs256))
+            let now = UInt64(Date().timeIntervalSince1970)
+            var request = TokenSigner.Request(user: user, issuedAt: now, expires: now + seconds)
+            change(&request)
+            return try signer.sign(request)
+        }
+
+        private func withGateway(
+            _ arguments: String..., work: (GatewayProcess) async throws -> Void
+        ) async throws {
+            let folder = try ScratchFolder("identity")
+            defer { folder.remove() }
+            let gateway = try await GatewayProcess.start(
+                node: "guarded", redis: nil, arguments: ["--auth-secret", Self.secret] + arguments, folder: folder.url)
+            do {
+                try await work(gateway)
+                await gateway.kill()
+            } catch {
+                print(gateway.output)
+                await gateway.kill()
+                throw error
+            }
+        }
+
+        @Test("Nobody comes in without a token, and nobody learns why a token is wrong")
+        func refusals() async throws {
+            try await withGateway { gateway in
+                let old = try await Self.token("alice") { $0.expires = $0.issuedAt - 60 }
+                let good = try await Self.token("alice")
+                let unsigned =
+                    "eyJhbGciOiJub25lIn0." + good.split(separator: ".")[1] + "." + good.split(separator: ".")[2]
+                var answers: Set<String> = []
+                for token in [old, good + "x", unsigned, "x", ""] {
+                    await #expect {
+                        _ = try await RawWebSocket.open(
+                            port: gateway.port, query: "user=alice", headers: ["Authorization": "Bearer \(token)"])
+                    } throws: { error in
+                        guard let answer = (error as? RefusedHandshake)?.answer else { return false }
+                        answers.insert(answer.body)
+                        return answer.status == 401 && answer.headers["www-authenticate"] == "Bearer"
+                    }
+                }
+                #expect(answers == [#"{"error":"unauthorized","message":"this token is not valid"}"#])
+            }
+        }
+
+        @Test("The user is who the token says, the rooms are those that it allows")
+        func rights() async throws {
+            try await withGateway { gateway in
+                let token = try await Self.token("alice") {
+                    $0.rooms = ["open-*"]
+                    $0.post = ["open-talk"]
+                }
+                let socket = try await RawWebSocket.open(port: gateway.port, query: "user=admin&token=\(token)")
+                guard case .text(let welcome) = try await socket.next() else {
+                    throw Impatience(description: "no welcome")
+                }
+                #expect(welcome.contains(#""user":"alice""#))
+                await socket.cut()
+
+                let alice = try await Guest.connect("alice", port: gateway.port, query: "&token=\(token)")
+                for (json, code) in [
+                    (#"{"type":"join","id":"1","room":"closed"}"#, "forbidden"),
+                    (#"{"type":"history","id":"2","room":"closed"}"#, "forbidden"),
+                    (#"{"type":"members","id":"3","room":"closed"}"#, "forbidden"),
+                    (#"{"type":"resume","id":"4","rooms":{"closed":"0-0"}}"#, "forbidden"),
+                    (#"{"type":"message","id":"5","room":"@bob","text":"x"}"#, "forbidden"),
+                ] {
+                    try await alice.send(json)
+                    #expect(try await alice.event("an error") { $0.type == "error" }.code == code, "\(json)")
+                }
+                try await alice.join("open-talk")
+                try await alice.join("open-news")
+                try await alice.post("hello", to: "open-talk", id: "6")
+                try await alice.event("ack") { $0.type == "ack" && $0.id == "6" }
+                try await alice.post("hello", to: "open-news", id: "7")
+                #expect(try await alice.event("an error") { $0.id == "7" }.code == "forbidden")
+                await alice.socket.cut()
+            }
+        }
+
+        @Test("A session hears that its token expires, and ends with 1008 when no other comes")
+        func expiry() async throws {
+            try await withGateway("--auth-leeway", "0") { gateway in
+                let alice = try await Guest.connect(
+                    "alice", port: gateway.port, query: "&token=\(try await Self.token("alice", lasting: 3))")
+                try await alice.event("expiring") { $0.type == "expiring" }
+                #expect(try await alice.closeCode() == 1008)
+                await alice.socket.cut()
+            }
+        }
+
+        @Test("A fresh token of the same user keeps the session; any other does not")
+        func renewal() async throws {
+            try await withGateway("--auth-leeway", "0") { gateway in
+                let alice = try await Guest.connect(
+                    "alice", port: gateway.port, query: "&token=\(try await Self.token("alice", lasting: 4))")
+                let bobs = try await Self.token("bob")
+                try await alice.send(#"{"type":"auth","id":"1","token":"\#(bobs)"}"#)
+                #expect(try await alice.event("an error") { $0.id == "1" }.code == "forbidden")
+                try await alice.send(#"{"type":"auth","id":"2","token":"x"}"#)
+                #expect(try await alice.event("an error") { $0.id == "2" }.code == "unauthorized")
+                try await alice.event("expiring") { $0.type == "expiring" }
+                let fresh = try await Self.token("alice", lasting: 6)
+                try await alice.send(#"{"type":"auth","id":"3","token":"\#(fresh)"}"#)
+                #expect(try await alice.event("authenticated") { $0.id == "3" }.type == "authenticated")
+                // The next warning is that of the new token.
+                try await alice.event("expiring again") { $0.type == "expiring" }
+                #expect(!alice.events.contains { $0.type == "left" })
+                await alice.socket.cut()
+            }
+        }
+
+        @Test("A client that is asked for tokens stays connected across the end of one")
+        func provider() async throws {
+            try await withGateway("--auth-leeway", "0") { gateway in
+                var configuration = ChatClient.Configuration(urls: [gateway.url])
+                configuration.tokenProvider = { try await Self.token("alice", lasting: 3) }
+                let client = try ChatClient(configuration)
+                let events = client.events
+                try await client.connect()
+                try await client.join("general", history: 0)
+                var warnings = 0
+                for await event in events {
+                    if case .disconnected = event { Issue.record("disconnected") }
+                    if case .expiring = event { warnings += 1 }
+                    if warnings == 2 { break }
+                }
+                try await client.send(text: "still here", to: "general")
+                await client.close()
+            }
+        }
+
+        @Test("Tokens and secrets are in no log, whatever is logged")
+        func logs() async throws {
+            try await withGateway("--log-level", "trace") { gateway in
+                let token = try await Self.token("alice")
+                let alice = try await Guest.connect("alice", port: gateway.port, query: "&token=\(token)")
+                try await alice.send(#"{"type":"auth","id":"1","token":"\#(token)"}"#)
+                try await alice.event("authenticated") { $0.id == "1" }
+                _ = try await HTTPProbe.get("/nothing?token=\(token)", port: gateway.port)
+                _ = try? await RawWebSocket.open(port: gateway.port, query: "token=\(token)x")
+                await alice.socket.cut()
+                let signature = try #require(token.split(separator: ".").last)
+                try await eventually("the session's end is logged") {
+                    gateway.output.contains("A session ended") ? true : nil
+                }
+                #expect(!gateway.output.contains(signature))
+                #expect(!gateway.output.contains(Self.secret))
+            }
+        }
+
+        @Test("roost token signs what roost serve takes")
+        func command() async throws {
+            try await withGateway { gateway in
+                let folder = try ScratchFolder("token")
+                defer { folder.remove() }
+                let command = try GatewayProcess.command(
+                    ["token", "--user", "alice", "--room", "general", "--expires-in", "60"],
+                    environment: ["ROOST_AUTH_SECRET": Self.secret], folder: folder.url)
+                #expect(await command.end() == .exited(0))
+                let token = command.output.split(separator: "\n").joined()
+                let alice = try await Guest.connect("alice", port: gateway.port, query: "&token=\(token)")
+                try await alice.join("general")
+                await alice.socket.cut()
+            }
+        }
+    }
+}
