@@ -21,6 +21,7 @@ package final class Gateway: Service {
     private let lanes: [Lane]
     private let door: FrontDoor
     private let authenticator: Authenticator?
+    private let environments: [NIOLoopBound<ChatSession.Environment>]
 
     /// What belongs to one event loop.
     private struct Lane: Sendable {
@@ -61,9 +62,11 @@ package final class Gateway: Service {
             environments.append(environment)
         }
         self.lanes = lanes
+        self.environments = environments
         door = FrontDoor(
             settings: .init(
-                allowedOrigins: configuration.allowedOrigins, maxConnections: configuration.maxConnections,
+                origins: OriginPolicy(allowed: configuration.allowedOrigins),
+                maxConnections: configuration.maxConnections,
                 maxConnectionsPerAddress: configuration.maxConnectionsPerAddress),
             authenticator: authenticator, environments: environments, storeStatus: storeStatus)
         try await directory.start(hubs: lanes.map(\.hub)).get()
@@ -139,11 +142,45 @@ package final class Gateway: Service {
         settings.port = configuration.port
         settings.isEchoEnabled = configuration.isEchoEnabled
         settings.limits = configuration.webSocketLimits
+        settings.maxBodyBytes = max(settings.maxBodyBytes, configuration.maxMessageBytes)
         let router = Router(context: HTTPContext.self, options: .autoGenerateHeadEndpoints)
         router.middlewares.add(JSONErrors())
         WebAssets(needsToken: authenticator != nil).add(to: router)
+        roomRoutes.add(to: router)
         return GatewayListener(
             configuration: settings, group: group, doorkeeper: door, responder: router.buildResponder(), logger: logger)
+    }
+
+    private var roomRoutes: RoomRoutes {
+        let access = APIAccess(
+            door: door, origins: OriginPolicy(allowed: configuration.allowedOrigins), authenticator: authenticator,
+            clock: { WallClock.milliseconds() })
+        return RoomRoutes(
+            access: access,
+            settings: .init(
+                heartbeat: configuration.heartbeat, maxMessageBytes: configuration.maxMessageBytes,
+                messagesPerSecond: configuration.messagesPerSecond, presenceGrace: configuration.presenceGrace),
+            environments: environments, endSessions: { [self] in await endSessions(of: $0) })
+    }
+
+    /// Closes a user's sessions on this node.
+    ///
+    /// - Returns: how many there were.
+    private func endSessions(of user: UserName) async -> Int {
+        var closed = 0
+        for lane in lanes {
+            closed +=
+                (try? await lane.hub.eventLoop.submit {
+                    let registry = lane.registry.value
+                    let sessions = registry.sessions.filter { $0.user == user }
+                    let streams = registry.streams.filter { $0.user == user }
+                    for session in sessions { session.close(.policyViolation, reason: "ended by an operator") }
+                    for stream in streams { stream.end() }
+                    return sessions.count + streams.count
+                }.get()) ?? 0
+        }
+        logger.notice("Sessions were ended", metadata: ["user": "\(user)", "closed": "\(closed)"])
+        return closed
     }
 
     private func makeOperationsListener() -> OperationsListener {
@@ -151,6 +188,7 @@ package final class Gateway: Service {
             host: configuration.opsHost, port: configuration.opsPort, group: group, logger: logger,
             readiness: { [self] in readiness },
             metrics: { [self] in await metricsPage() },
+            endSessions: { [self] in await endSessions(of: $0) },
             onListening: { [logger] address in
                 logger.info("Listening for operators", metadata: ["address": "\(address.hostAndPort)"])
             })
@@ -210,6 +248,10 @@ package final class Gateway: Service {
 
     /// Tells each session when to move, and closes it when its time is over.
     private static func announceDrain(on lane: Lane, _ plan: DrainPlan) -> Int {
+        let streams = lane.registry.value.streams
+        for (index, stream) in streams.enumerated() {
+            stream.end(retry: plan.slot(index, of: streams.count).after)
+        }
         let sessions = lane.registry.value.sessions
         for (index, session) in sessions.enumerated() {
             let slot = plan.slot(index, of: sessions.count)

@@ -7,6 +7,8 @@ package protocol HubSession: AnyObject {
     var user: UserName { get }
     /// False for `echo=false`: own messages do not come back while the session is live.
     var wantsEcho: Bool { get }
+    /// False for one that only listens: it is no member to the others, and is told of none.
+    var isPresent: Bool { get }
     /// Whether its socket takes more. When it does not, nothing is queued for it but what must not be dropped; the
     /// session calls ``LoopHub/writable(_:)`` when it takes data again.
     var isWritable: Bool { get }
@@ -21,6 +23,13 @@ package protocol HubSession: AnyObject {
     var memberships: [RoomName: Member] { get set }
     /// Rooms in which it is not up to date; kept by the hub.
     var lagging: [RoomName] { get set }
+}
+
+extension HubSession {
+    package var isPresent: Bool { true }
+
+    /// Whether it is counted in a room.
+    func counts(in room: RoomName) -> Bool { isPresent && !room.isInbox }
 }
 
 /// What a session gets for joining.

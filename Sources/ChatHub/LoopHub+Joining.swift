@@ -88,7 +88,7 @@ extension LoopHub {
     ) {
         let session = member.session
         let roster: EventLoopFuture<Roster?> =
-            if room.name.isInbox {
+            if !session.counts(in: room.name) {
                 eventLoop.makeSucceededFuture(nil)
             } else if isNew {
                 commands.enter(room.name, session: session.id, user: session.user).map { $0 }
@@ -142,7 +142,7 @@ extension LoopHub {
         if isNew {
             room.remove(member)
             member.session.memberships[room.name] = nil
-            if !room.name.isInbox { commands.leave(room.name, session: member.session.id) }
+            if member.session.counts(in: room.name) { commands.leave(room.name, session: member.session.id) }
             closeIfEmpty(room)
         } else {
             writeHeldNotices(of: member)

@@ -73,7 +73,7 @@ package final class LoopHub: @unchecked Sendable {
         eventLoop.assertInEventLoop()
         guard let room = rooms[name], let member = session.memberships.removeValue(forKey: name) else { return }
         room.remove(member)
-        if !name.isInbox {
+        if session.counts(in: name) {
             if grace == .zero {
                 commands.leave(name, session: session.id)
             } else {

@@ -83,9 +83,30 @@ extension ClientMessage {
         }
     }
 
-    private static func readPost(_ fields: FieldReader) throws(FieldError) -> Post {
+    /// Reads the body of an HTTP request that posts to a room: the fields of `message` without type and room.
+    package static func parsePost(_ body: ByteBuffer, to room: RoomName) -> Result<Post, Refusal> {
+        guard String(validating: body.readableBytesView, as: UTF8.self) != nil else {
+            return .failure(Refusal(code: .invalidJSON, message: "not UTF-8"))
+        }
+        return body.withUnsafeReadableBytes { bytes in
+            let fields: FieldReader
+            do throws(JSONError) {
+                fields = FieldReader(object: try JSONScanner.object(in: bytes), frame: body)
+            } catch {
+                return .failure(Refusal(code: .invalidJSON, message: "\(error)"))
+            }
+            do throws(FieldError) {
+                return .success(try readPost(fields, to: room))
+            } catch {
+                return .failure(fields.refusal(.invalidMessage, error.text))
+            }
+        }
+    }
+
+    private static func readPost(_ fields: FieldReader, to knownRoom: RoomName? = nil) throws(FieldError) -> Post {
         let id = try fields.requestID("id")
-        let room = try fields.need("room", fields.room)
+        let room: RoomName
+        if let knownRoom { room = knownRoom } else { room = try fields.need("room", fields.room) }
         let content = Content(text: try fields.jsonString("text"), data: try fields.json("data"))
         guard content.text != nil || content.data != nil else {
             throw FieldError(kind: .missing, text: "`text` or `data` is missing: a message needs at least one of them")

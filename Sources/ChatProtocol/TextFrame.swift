@@ -11,6 +11,21 @@ package enum TextFrame {
         }
     }
 
+    /// Takes one whole frame of this form; nil when there is none.
+    package static func readPayload(from bytes: inout ByteBuffer) -> ByteBuffer? {
+        var rest = bytes
+        guard rest.readInteger(as: UInt8.self) == 0x81, let short = rest.readInteger(as: UInt8.self) else { return nil }
+        let length: Int?
+        switch short {
+        case 126: length = rest.readInteger(as: UInt16.self).map(Int.init)
+        case 127: length = rest.readInteger(as: UInt64.self).flatMap(Int.init(exactly:))
+        default: length = Int(short)
+        }
+        guard let length, let payload = rest.readSlice(length: length) else { return nil }
+        bytes = rest
+        return payload
+    }
+
     package static func writeHeader(payload: Int, into out: inout ByteBuffer) {
         let finalText: UInt8 = 0x81
         switch headerLength(payload) {

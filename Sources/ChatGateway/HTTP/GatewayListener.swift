@@ -149,10 +149,11 @@ package final class GatewayListener: Service, Sendable {
     private func answer(_ exchange: HTTPExchange) async {
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask {
-                let response = await self.response(to: exchange)
+                let place = RequestLoad.Place(in: self.load)
+                let response = await self.response(to: exchange, place)
                 let mayGoOn = await exchange.send(response, isLast: self.load.isStopping)
                 // Before the client's next request is looked at, which may need the very place that this one gives back.
-                self.load.end()
+                place.leave()
                 exchange.finish(mayGoOn: mayGoOn)
             }
             // Whoever has gone needs no answer: the first to end ends the other.
@@ -162,14 +163,18 @@ package final class GatewayListener: Service, Sendable {
         }
     }
 
-    private func response(to exchange: HTTPExchange) async -> Response {
+    private func response(to exchange: HTTPExchange, _ place: RequestLoad.Place) async -> Response {
         guard let request = exchange.request else {
             return HTTPErrors.response(
                 to: HTTPRefusal(.badRequest, .badRequest, "a header field's name is not valid"))
         }
         do {
             let source = ApplicationRequestContextSource(channel: exchange.channel, logger: logger)
-            return try await respond(request, HTTPContext(source: source))
+            let context = HTTPContext(source: source) {
+                place.leave()
+                exchange.lasts()
+            }
+            return try await respond(request, context)
         } catch {
             if !(error is any HTTPResponseError), !(error is HTTPRefusal), !(error is CancellationError) {
                 logger.error("a route failed", metadata: ["error": "\(error)"])

@@ -1,13 +1,28 @@
 package import Hummingbird
+package import NIOCore
 
 /// What routes of the public port know of a request beside the request itself.
 package struct HTTPContext: RequestContext {
     package var coreContext: CoreRequestContextStorage
     /// The client's IP address as the socket tells it; empty for a socket without one.
     package let peerAddress: String
+    /// That of the connection.
+    package let loop: any EventLoop
+    private let onLasting: (@Sendable () -> Void)?
 
     package init(source: ApplicationRequestContextSource) {
+        self.init(source: source, onLasting: nil)
+    }
+
+    /// - Parameter onLasting: what has to be done when the request turns out to last.
+    init(source: ApplicationRequestContextSource, onLasting: (@Sendable () -> Void)?) {
         coreContext = .init(source: source)
         peerAddress = source.channel.remoteAddress?.ipAddress ?? ""
+        loop = source.channel.eventLoop
+        self.onLasting = onLasting
     }
+
+    /// The answer will take long: the request gives its place back to ordinary ones, and ends when the client says that it
+    /// sends nothing more.
+    func lasts() { onLasting?() }
 }

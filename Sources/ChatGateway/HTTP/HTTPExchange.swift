@@ -68,6 +68,11 @@ struct HTTPExchange: Sendable {
         try await written.futureResult.get()
     }
 
+    /// The client's end of input is the end of the exchange.
+    func lasts() {
+        channel.eventLoop.execute { connection.value.requestLasts() }
+    }
+
     /// The exchange is over: the connection goes on or ends.
     func finish(mayGoOn: Bool) {
         channel.eventLoop.execute { connection.value.answered(mayGoOn: mayGoOn) }

@@ -1,3 +1,4 @@
+package import ChatProtocol
 import HTTPTypes
 import Hummingbird
 package import Logging
@@ -23,11 +24,13 @@ package struct OperationsListener: Service {
     /// - Parameters:
     ///   - port: 0 for any free one.
     ///   - metrics: the text that Prometheus reads (exposition format 0.0.4).
+    ///   - endSessions: closes a user's sessions on this node, and says how many there were.
     ///   - onListening: told the address, with the port that was chosen.
     package init(
         host: String, port: Int, group: any EventLoopGroup, logger: Logger,
         readiness: @escaping @Sendable () async -> Readiness,
         metrics: @escaping @Sendable () async -> ByteBuffer,
+        endSessions: @escaping @Sendable (UserName) async -> Int = { _ in 0 },
         onListening: @escaping @Sendable (SocketAddress) async -> Void = { _ in }
     ) {
         self.host = host
@@ -48,6 +51,9 @@ package struct OperationsListener: Service {
             Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
                 body: .init(byteBuffer: await metrics()))
+        }
+        router.delete("/users/:user/sessions") { _, context in
+            try await RoomRoutes.endSessions(of: context, endSessions)
         }
         responder = router.buildResponder()
     }

@@ -33,6 +33,19 @@ final class RequestLoad: Sendable {
         current.subtract(1, ordering: .relaxed)
     }
 
+    /// One request's place.
+    final class Place: Sendable {
+        private let load: RequestLoad
+        private let isTaken = Atomic(true)
+
+        init(in load: RequestLoad) { self.load = load }
+
+        /// Does nothing the second time.
+        func leave() {
+            if isTaken.exchange(false, ordering: .relaxed) { load.end() }
+        }
+    }
+
     func stop() {
         stopping.store(true, ordering: .relaxed)
     }

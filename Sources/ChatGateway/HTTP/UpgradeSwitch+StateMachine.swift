@@ -34,6 +34,8 @@ extension UpgradeSwitch {
 
         private let maxBodyBytes: Int
         private(set) var state = State.idle
+        /// The request that is being answered ends with the client's input.
+        private var lasts = false
 
         init(maxBodyBytes: Int) {
             self.maxBodyBytes = maxBodyBytes
@@ -103,6 +105,10 @@ extension UpgradeSwitch {
             }
         }
 
+        mutating func requestLasts() {
+            if isAnswering { lasts = true }
+        }
+
         /// The request cannot be answered by the routes.
         mutating func unanswerable(_ refusal: HTTPRefusal) -> Action {
             switch state {
@@ -115,6 +121,7 @@ extension UpgradeSwitch {
         mutating func answered(mayGoOn: Bool) -> Action {
             switch state {
             case .answering(let isLast):
+                lasts = false
                 state = isLast || !mayGoOn ? .done : .idle
                 return isLast || !mayGoOn ? .end : .proceed
             case .idle, .receivingHandshake, .receivingRequest, .done:
@@ -142,8 +149,8 @@ extension UpgradeSwitch {
                 state = .done
                 return .cut
             case .answering:
-                state = .answering(isLast: true)
-                return .none
+                state = lasts ? .done : .answering(isLast: true)
+                return lasts ? .cut : .none
             case .done:
                 return .none
             }

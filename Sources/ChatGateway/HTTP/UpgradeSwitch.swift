@@ -137,6 +137,9 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
+    /// The request under way will take long; who says that they send nothing more are taken to have gone.
+    func requestLasts() { machine.requestLasts() }
+
     /// The answer is out, or cannot be finished.
     ///
     /// - Parameter mayGoOn: the client may send another request.

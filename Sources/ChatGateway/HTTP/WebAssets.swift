@@ -35,6 +35,7 @@ package struct WebAssets: Sendable {
         Asset("timeline.js", script, PackageResources.timeline_js),
         Asset("roost.js", script, PackageResources.roost_js),
         Asset("style.css", "text/css; charset=utf-8", PackageResources.style_css),
+        Asset("openapi.json", "application/json; charset=utf-8", PackageResources.openapi_json),
         Asset("icon.svg", "image/svg+xml", PackageResources.icon_svg),
     ]
 

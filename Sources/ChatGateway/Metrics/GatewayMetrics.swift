@@ -13,6 +13,7 @@ struct GatewayMetrics {
 
     func write(into page: inout PrometheusText) {
         page.add("roost_connections", .gauge, "Open sessions.", sessions.sessions)
+        page.add("roost_event_streams", .gauge, "Open streams of Server-Sent Events.", sessions.streams)
         page.add("roost_sessions_total", .counter, "Sessions opened.", sessions.opened)
         page.add("roost_rooms", .gauge, "Rooms with members on this node.", directory.rooms)
         page.add("roost_frames_received_total", .counter, "Text frames from clients.", sessions.framesIn)

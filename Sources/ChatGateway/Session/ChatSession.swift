@@ -310,7 +310,7 @@ final class ChatSession: WebSocketSession, HubSession {
         } then: { [self] result in
             switch result {
             case .success(let slice):
-                sendHistory(slice, of: room, id: id, isForward: after != nil)
+                sendText(slice.page(of: room, id: id, isForward: after != nil))
             case .failure(let error):
                 refuse(unavailable(BrokerError(any: error), id: id, room: room))
             }
@@ -345,20 +345,6 @@ final class ChatSession: WebSocketSession, HubSession {
 
     private static let readsAtOnce = 4
     private static let waitingReadsLimit = 64
-
-    private func sendHistory(_ slice: LogSlice, of room: RoomName, id: RequestID, isForward: Bool) {
-        var page = HistoryWriter(id: id, room: room, adding: isForward ? .oldestFirst : .newestFirst)
-        func add(_ entry: LogEntry) -> Bool { page.add(entry.body, position: entry.position, time: entry.time) }
-        // What does not fit into one frame is left for the client's next question.
-        if isForward {
-            _ = slice.entries.allSatisfy(add)
-        } else {
-            _ = slice.entries.reversed().allSatisfy(add)
-        }
-        var json = ByteBuffer()
-        page.write(hasMore: slice.hasMore, recovered: isForward ? slice.isComplete : nil, into: &json)
-        sendText(json)
-    }
 
     private func unavailable(_ error: BrokerError, id: RequestID?, room: RoomName) -> Refusal {
         switch error.code {

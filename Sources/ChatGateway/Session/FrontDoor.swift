@@ -6,9 +6,23 @@ import NIOHTTP1
 
 /// Decides who may open a session on this node, and makes it.
 final class FrontDoor: Doorkeeper {
+    /// Somebody who is counted until they leave.
+    final class Place: Sendable {
+        private let release: NIOLockedValueBox<(@Sendable () -> Void)?>
+
+        init(_ release: @escaping @Sendable () -> Void) { self.release = NIOLockedValueBox(release) }
+
+        /// Does nothing the second time.
+        func leave() {
+            release.withLockedValue { release in
+                defer { release = nil }
+                return release
+            }?()
+        }
+    }
+
     struct Settings: Sendable {
-        /// Origins of pages that may connect, as browsers write them; none: only pages of the node's own host and port.
-        var allowedOrigins: Set<String> = []
+        var origins = OriginPolicy()
         /// 0 for none.
         var maxConnections = 0
         var maxConnectionsPerAddress = 0
@@ -69,29 +83,57 @@ final class FrontDoor: Doorkeeper {
 
     /// In the order of the protocol: the node's state, the address, the origin, the identity.
     private func check(_ request: SocketRequest) -> Result<Identity, HTTPRefusal> {
-        let full = state.withLockedValue { state -> HTTPRefusal? in
-            if state.isDraining { return draining }
-            if settings.maxConnections > 0, state.connections >= settings.maxConnections {
-                return refusal(
-                    .serviceUnavailable, .full, "this node has no place left, try another one", isTemporary: true)
-            }
-            return nil
-        }
-        if let full { return .failure(full) }
-        if case .unavailable = storeStatus() {
-            return .failure(
-                refusal(.serviceUnavailable, .unavailable, "the store cannot be reached, try again", isTemporary: true))
-        }
-        let fromAddress = state.withLockedValue { $0.connectionsByAddress[request.peerAddress] ?? 0 }
-        if settings.maxConnectionsPerAddress > 0, fromAddress >= settings.maxConnectionsPerAddress {
-            return .failure(
-                refusal(
-                    .tooManyRequests, .tooManyConnections, "too many connections from this address", isTemporary: true))
-        }
-        guard isOriginAllowed(request) else {
+        if let refusal = fullness ?? refusalForNow ?? crowd(request.peerAddress) { return .failure(refusal) }
+        guard settings.origins.allows(request.headers["origin"], host: request.host) else {
             return .failure(refusal(.forbidden, .originNotAllowed, "pages of this origin may not connect here"))
         }
         return identify(request)
+    }
+
+    /// Why nobody at all is served just now.
+    var refusalForNow: HTTPRefusal? {
+        if isDraining { return draining }
+        if case .unavailable = storeStatus() {
+            return refusal(
+                .serviceUnavailable, .unavailable, "the store cannot be reached, try again", isTemporary: true)
+        }
+        return nil
+    }
+
+    private var fullness: HTTPRefusal? {
+        state.withLockedValue { state in
+            if state.isDraining { return draining }
+            guard settings.maxConnections > 0, state.connections >= settings.maxConnections else { return nil }
+            return refusal(
+                .serviceUnavailable, .full, "this node has no place left, try another one", isTemporary: true)
+        }
+    }
+
+    private func crowd(_ address: String) -> HTTPRefusal? {
+        let present = state.withLockedValue { $0.connectionsByAddress[address] ?? 0 }
+        guard settings.maxConnectionsPerAddress > 0, present >= settings.maxConnectionsPerAddress else { return nil }
+        return refusal(
+            .tooManyRequests, .tooManyConnections, "too many connections from this address", isTemporary: true)
+    }
+
+    /// A place for a request that lasts, counted like a connection.
+    func place(for address: String) throws(HTTPRefusal) -> Place {
+        if let refusal = fullness ?? crowd(address) { throw refusal }
+        return take(address)
+    }
+
+    private func take(_ address: String) -> Place {
+        state.withLockedValue {
+            $0.connections += 1
+            $0.connectionsByAddress[address, default: 0] += 1
+        }
+        return Place { [state] in
+            state.withLockedValue {
+                $0.connections -= 1
+                let left = ($0.connectionsByAddress[address] ?? 1) - 1
+                $0.connectionsByAddress[address] = left > 0 ? left : nil
+            }
+        }
     }
 
     private func identify(_ request: SocketRequest) -> Result<Identity, HTTPRefusal> {
@@ -131,31 +173,9 @@ final class FrontDoor: Doorkeeper {
         guard let environment = environments[ObjectIdentifier(loop)]?.value else {
             return .failure(refusal(.internalServerError, .internal, "something is wrong on this node"))
         }
-        let address = request.peerAddress
-        state.withLockedValue {
-            $0.connections += 1
-            $0.connectionsByAddress[address, default: 0] += 1
-        }
+        let place = take(request.peerAddress)
         return .success(
-            ChatSession(identity: identity, wantsEcho: wantsEcho, environment: environment) { [state] in
-                state.withLockedValue {
-                    $0.connections -= 1
-                    let left = ($0.connectionsByAddress[address] ?? 1) - 1
-                    $0.connectionsByAddress[address] = left > 0 ? left : nil
-                }
-            })
-    }
-
-    /// Browsers always send an origin, other clients rarely do (RFC 6455, section 10.2).
-    private func isOriginAllowed(_ request: SocketRequest) -> Bool {
-        let origins = request.headers["origin"]
-        guard let origin = origins.first?.lowercased() else { return true }
-        guard origins.count == 1 else { return false }
-        if !settings.allowedOrigins.isEmpty { return settings.allowedOrigins.contains(origin) }
-        let host = request.host.lowercased()
-        return [("http://", ":80"), ("https://", ":443")].contains { scheme, port in
-            origin == scheme + host || origin + port == scheme + host
-        }
+            ChatSession(identity: identity, wantsEcho: wantsEcho, environment: environment) { place.leave() })
     }
 
     private var draining: HTTPRefusal {

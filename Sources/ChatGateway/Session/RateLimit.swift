@@ -13,6 +13,11 @@ struct RateLimit: Equatable {
         last = now
     }
 
+    /// Nothing of it is spent: it is as good as a new one.
+    func isFull(at now: NIODeadline) -> Bool {
+        tokens + max(0, Double((now - last).nanoseconds) / 1e9) * perSecond >= perSecond * 2
+    }
+
     /// Takes one token.
     ///
     /// - Returns: nil when there was one, else the milliseconds until there will be.

@@ -4,6 +4,8 @@ import ChatProtocol
 final class SessionRegistry {
     struct Metrics: Sendable {
         var sessions = 0
+        /// Listeners by Server-Sent Events.
+        var streams = 0
         var opened = 0
         var framesIn = 0
         /// Messages handed to the broker; a direct message counts twice, as it is stored twice.
@@ -14,7 +16,8 @@ final class SessionRegistry {
 
         static func + (left: Metrics, right: Metrics) -> Metrics {
             Metrics(
-                sessions: left.sessions + right.sessions, opened: left.opened + right.opened,
+                sessions: left.sessions + right.sessions, streams: left.streams + right.streams,
+                opened: left.opened + right.opened,
                 framesIn: left.framesIn + right.framesIn, messagesIn: left.messagesIn + right.messagesIn,
                 unavailable: left.unavailable + right.unavailable,
                 refusals: left.refusals.merging(right.refusals, uniquingKeysWith: +))
@@ -22,6 +25,7 @@ final class SessionRegistry {
     }
 
     private(set) var sessions: [ChatSession] = []
+    private(set) var streams: [EventStream] = []
     var metrics = Metrics()
 
     func add(_ session: ChatSession) {
@@ -29,6 +33,22 @@ final class SessionRegistry {
         sessions.append(session)
         metrics.opened += 1
         metrics.sessions = sessions.count
+    }
+
+    func add(_ stream: EventStream) {
+        stream.registryIndex = streams.count
+        streams.append(stream)
+        metrics.streams = streams.count
+    }
+
+    func remove(_ stream: EventStream) {
+        guard stream.registryIndex < streams.count, streams[stream.registryIndex] === stream else { return }
+        let last = streams.removeLast()
+        if last !== stream {
+            streams[stream.registryIndex] = last
+            last.registryIndex = stream.registryIndex
+        }
+        metrics.streams = streams.count
     }
 
     func remove(_ session: ChatSession) {

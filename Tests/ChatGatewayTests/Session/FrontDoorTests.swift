@@ -79,7 +79,7 @@ struct FrontDoorTests {
     }
 
     @Test func withAListOnlyThoseOnItComeIn() {
-        let door = door(.init(allowedOrigins: ["https://app.example"]))
+        let door = door(.init(origins: OriginPolicy(allowed: ["https://app.example"])))
         #expect(code(door, request(origins: ["https://app.example"])) == nil)
         #expect(code(door, request(origins: ["http://chat.example:8080"])) == .originNotAllowed)
         #expect(code(door, request()) == nil)

@@ -1,0 +1,114 @@
+import ChatHub
+import ChatProtocol
+import HTTPTypes
+import Hummingbird
+import NIOHTTP1
+
+/// Who may use the HTTP API, and as whom. The checks are those of the handshake, in its order.
+struct APIAccess: Sendable {
+    /// Who asks.
+    struct Caller: Sendable {
+        var identity: Identity
+        /// Another server, which speaks for its users.
+        var isServer: Bool
+
+        var user: UserName { identity.user }
+    }
+
+    let door: FrontDoor
+    let origins: OriginPolicy
+    /// Nil: everybody is who they say.
+    let authenticator: Authenticator?
+    let clock: @Sendable () -> UInt64
+
+    /// The items of the query.
+    func query(of request: Request) throws(HTTPRefusal) -> [String: String] {
+        guard let items = QueryItems.parse(HandshakeValidator.split(request.head.path ?? "").query) else {
+            throw HTTPRefusal(.badRequest, .badRequest, "the query is not percent-encoded UTF-8")
+        }
+        return items
+    }
+
+    func caller(of request: Request, query: [String: String]) throws(HTTPRefusal) -> Caller {
+        if let refusal = door.refusalForNow { throw refusal }
+        guard allowsOrigin(of: request) else {
+            throw HTTPRefusal(.forbidden, .originNotAllowed, "pages of this origin may not use this")
+        }
+        guard let authenticator else {
+            return Caller(identity: Identity(user: try Self.namedUser(query)), isServer: false)
+        }
+        let token = try token(of: request, query: query)
+        if authenticator.isAPIKey(token) {
+            return Caller(identity: Identity(user: try Self.namedUser(query)), isServer: true)
+        }
+        return Caller(identity: try identity(of: token, authenticator), isServer: false)
+    }
+
+    /// - Throws: unless it is another server or an administrator. Without authentication there is nothing here.
+    func checkAdministrator(_ request: Request, query: [String: String]) throws(HTTPRefusal) {
+        guard let authenticator else { throw HTTPRefusal(.notFound, .notFound, "there is nothing here") }
+        guard allowsOrigin(of: request) else {
+            throw HTTPRefusal(.forbidden, .originNotAllowed, "pages of this origin may not use this")
+        }
+        let token = try token(of: request, query: query)
+        if authenticator.isAPIKey(token) { return }
+        guard try identity(of: token, authenticator).rights.isAdmin else {
+            throw HTTPRefusal(.forbidden, .forbidden, "an API key or an administrator's token is needed")
+        }
+    }
+
+    func allowsOrigin(of request: Request) -> Bool {
+        origins.allows(request.headers[values: .origin], host: request.head.authority ?? "")
+    }
+
+    private func token(of request: Request, query: [String: String]) throws(HTTPRefusal) -> String {
+        let credential = Credential.find(
+            authorization: request.headers[values: .authorization], query: query["token"])
+        guard case .bearer(let token) = credential else { throw .unauthorized("a token or an API key is needed") }
+        return token
+    }
+
+    private func identity(of token: String, _ authenticator: Authenticator) throws(HTTPRefusal) -> Identity {
+        switch authenticator.identify(token, now: clock()) {
+        case .success(let identity): return identity
+        case .failure: throw .unauthorized("this token is not valid")
+        }
+    }
+
+    private static func namedUser(_ query: [String: String]) throws(HTTPRefusal) -> UserName {
+        guard let user = query["user"].flatMap({ UserName($0) }) else {
+            throw HTTPRefusal(.badRequest, .invalidUser, "name the user with ?user=NAME")
+        }
+        return user
+    }
+}
+
+extension HTTPRefusal {
+    /// The answer to what a socket would answer with an error.
+    init(_ refusal: Refusal) {
+        let status: HTTPResponseStatus =
+            switch refusal.code {
+            case .forbidden: .forbidden
+            case .unauthorized: .unauthorized
+            case .messageTooLarge: .payloadTooLarge
+            case .rateLimited: .tooManyRequests
+            case .unavailable: .serviceUnavailable
+            case .internal: .internalServerError
+            default: .badRequest
+            }
+        let seconds = refusal.retryAfter.map { max(1, ($0 + 999) / 1000) }
+        self.init(
+            status, refusal.code, refusal.message, headers: seconds.map { ["Retry-After": "\($0)"] } ?? [:])
+    }
+
+    init(_ error: BrokerError) {
+        switch error.code {
+        case .unavailable:
+            self.init(
+                .serviceUnavailable, .unavailable, "the store cannot be reached, try again",
+                headers: ["Retry-After": "1"])
+        case .malformed:
+            self.init(.internalServerError, .internal, "something is wrong on this node")
+        }
+    }
+}
