@@ -99,6 +99,9 @@ package protocol BrokerCommands: AnyObject {
 
     /// A page of the users in a room, sorted by bytes, those after `user` if given.
     func members(of room: RoomName, after user: UserName?, limit: Int) -> EventLoopFuture<Roster>
+
+    /// All users in a room, in any order; none of them but only their number when there are more than `limit`.
+    func roster(of room: RoomName, limit: Int) -> EventLoopFuture<Roster>
 }
 
 /// A message on its way to the log.
@@ -211,6 +214,9 @@ package enum Publication: Sendable, Equatable {
     case signal(ByteBuffer, origin: SessionID)
     /// A user's first session came or the last one went.
     case presence(PresenceChange)
+    /// So many users are in a room after changes that are not told one by one, because the room is a crowd
+    /// (``PresenceFeed/crowdLimit``).
+    case count(Int, revision: UInt64)
 }
 
 /// Consecutive messages of one room, as published.
@@ -253,7 +259,7 @@ package struct PresenceChange: Sendable, Equatable {
     package var count: Int
     /// The session that joined and is not told; nil when a user left.
     package var origin: SessionID?
-    /// Greater than that of every change and roster of the room before it (the store's clock in microseconds).
+    /// Greater than that of every change of the room before it, and of every roster that does not contain it.
     package var revision: UInt64
 
     package init(user: UserName, isPresent: Bool, count: Int, origin: SessionID?, revision: UInt64 = 0) {

@@ -23,6 +23,10 @@ package final class Delivery: Sendable {
         package var end: Int
         /// The session that does not get it.
         package var exceptFor: SessionID?
+        /// The user whose sessions do not get it.
+        package var exceptUser: UserName?
+        /// Of a notice: only members whose rosters are newer than this revision get it.
+        package var since: UInt64 = 0
     }
 
     /// All segments' frames, one after the other.
@@ -121,16 +125,22 @@ package struct DeliveryBuilder {
     }
 
     /// Appends an event that has no position.
-    package mutating func append(_ event: ByteBuffer, as kind: Delivery.Segment.Kind, exceptFor: SessionID? = nil) {
+    package mutating func append(
+        _ event: ByteBuffer, as kind: Delivery.Segment.Kind, exceptFor: SessionID? = nil, exceptUser: UserName? = nil,
+        since: UInt64 = 0
+    ) {
         TextFrame.writeHeader(payload: event.readableBytes, into: &frames)
         frames.writeImmutableBuffer(event)
-        close(kind, exceptFor: exceptFor)
+        close(kind, exceptFor: exceptFor, exceptUser: exceptUser, since: since)
     }
 
-    private mutating func close(_ kind: Delivery.Segment.Kind, exceptFor: SessionID?) {
-        if exceptFor != nil { isSelective = true }
+    private mutating func close(
+        _ kind: Delivery.Segment.Kind, exceptFor: SessionID?, exceptUser: UserName? = nil, since: UInt64 = 0
+    ) {
+        if exceptFor != nil || exceptUser != nil { isSelective = true }
         if case .notice = kind { isSelective = true }
-        segments.append(.init(kind: kind, end: frames.writerIndex, exceptFor: exceptFor))
+        segments.append(
+            .init(kind: kind, end: frames.writerIndex, exceptFor: exceptFor, exceptUser: exceptUser, since: since))
     }
 
     /// Ends the turn.

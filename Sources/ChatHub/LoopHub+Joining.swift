@@ -117,7 +117,10 @@ extension LoopHub {
         if plan.recovered == true, let start = plan.start { head = max(head, start) }
         completion(.success(JoinOutcome(position: head, recovered: plan.recovered, roster: roster)))
         guard !member.isGone else { return }
-        member.rosterRevision = roster?.revision ?? member.rosterRevision
+        if let roster {
+            member.rosterRevision = roster.revision
+            directory.joined(room.name, with: roster)
+        }
         member.lossKnownUpTo = plan.recovered == false ? head : .zero
         writeHeldNotices(of: member)
         if let position = plan.rewind, position != member.rewoundTo {

@@ -309,7 +309,10 @@ extension Delivery.Segment {
     /// Whether a member gets it: not its own doing, and not presence that its `joined` told already.
     fileprivate func isFor(_ member: Member) -> Bool {
         if let exceptFor, exceptFor == member.session.id { return false }
-        if case .notice(let revision) = kind { return revision > member.rosterRevision }
+        if let exceptUser, exceptUser == member.session.user { return false }
+        if case .notice(let revision) = kind {
+            return revision > member.rosterRevision && (since == 0 || since < member.rosterRevision)
+        }
         return true
     }
 }

@@ -142,6 +142,10 @@ private final class MemoryCommands: BrokerCommands, @unchecked Sendable {
         answer { $0.members(of: room, after: user, limit: limit) }
     }
 
+    func roster(of room: RoomName, limit: Int) -> EventLoopFuture<Roster> {
+        answer { $0.roster(of: room, limit: limit) }
+    }
+
     private func submit(_ body: @escaping @Sendable (MemoryStore) -> Void) {
         broker.eventLoop.execute { [broker] in broker.perform(body) }
     }

@@ -237,9 +237,19 @@ final class MemoryStore {
         _ user: UserName, isPresent: Bool, origin: SessionID?, in room: Room, named name: RoomName
     ) {
         revision += 1
+        guard room.users.count <= PresenceFeed.crowdLimit else {
+            return publish(.count(room.users.count, revision: revision), in: name)
+        }
         let change = PresenceChange(
             user: user, isPresent: isPresent, count: room.users.count, origin: origin, revision: revision)
         publish(.presence(change), in: name)
+    }
+
+    func roster(of name: RoomName, limit: Int) -> Roster {
+        let users = rooms[name]?.users ?? [:]
+        let isCrowd = users.count > limit
+        return Roster(
+            members: isCrowd ? [] : Array(users.keys), count: users.count, hasMore: isCrowd, revision: revision)
     }
 
     func members(of name: RoomName, after user: UserName?, limit: Int) -> Roster {

@@ -20,9 +20,11 @@ package final class RoomDirectory: @unchecked Sendable {
         /// Bytes of recent messages of all rooms that are kept to be given back to a store that lost them.
         package var tailBytes = 64 << 20
         /// Above this many users a room's comings and goings are told as counts.
-        package var presenceLimit = 500
+        package var presenceLimit = PresenceFeed.crowdLimit
         /// The least time between two counts.
         package var countInterval: TimeAmount = .seconds(1)
+        /// How long who is only missing from a room's roster still counts as present, while nodes may yet say otherwise.
+        package var departureDelay: TimeAmount = .seconds(3)
 
         package init() {}
     }
@@ -44,12 +46,18 @@ package final class RoomDirectory: @unchecked Sendable {
         /// The position up to which frames are in ``turn`` or were sent.
         var position = Position.zero
         var isLocated = false
-        /// The count to be told when the interval is over.
-        var pendingCount: (count: Int, revision: UInt64)?
-        var isCountScheduled = false
+        var presence: PresenceFeed
+        /// When ``presence`` will be told the time.
+        var presenceWakeUp: NIODeadline?
         var isRetryScheduled = false
 
-        init(name: RoomName) { self.name = name }
+        init(name: RoomName, presence: PresenceFeed) {
+            self.name = name
+            self.presence = presence
+        }
+
+        /// Whether sessions can enter: what follows can be told to them.
+        var isOpen: Bool { isLocated && (presence.isKnown || name.isInbox) }
     }
 
     let broker: any Broker
@@ -124,12 +132,12 @@ package final class RoomDirectory: @unchecked Sendable {
     func open(_ name: RoomName, for hub: LoopHub, opening: Int) {
         let index = hub.index
         eventLoop.execute { [self] in
-            let room = rooms[name] ?? Room(name: name)
+            let room = rooms[name] ?? Room(name: name, presence: makePresence())
             room.interested[index] = opening
             if rooms.updateValue(room, forKey: name) == nil {
                 scheduleAudit(of: room, in: 1)
                 broker.subscribe(to: name)
-            } else if room.isLocated {
+            } else if room.isOpen {
                 // What this turn brought until now stands before the position that the new loop begins at.
                 seal(room)
                 dispatch()
@@ -150,6 +158,15 @@ package final class RoomDirectory: @unchecked Sendable {
             rooms[name] = nil
             room.tail.removeAll()
             broker.unsubscribe(from: name)
+        }
+    }
+
+    /// What this turn brought until now stands before the position that the loops begin at.
+    func tellOpened(_ room: Room) {
+        seal(room)
+        dispatch()
+        for (index, opening) in room.interested {
+            tell(hubs[index], openedAt: room.position, room: room.name, opening: opening)
         }
     }
 
@@ -217,9 +234,7 @@ package final class RoomDirectory: @unchecked Sendable {
             case .located(let position):
                 room.position = position
                 room.isLocated = true
-                for (index, opening) in room.interested {
-                    tell(hubs[index], openedAt: position, room: room.name, opening: opening)
-                }
+                if room.isOpen { tellOpened(room) }
             case .batch(let batch, let skipping):
                 var position = Position(epoch: batch.first.epoch, seq: batch.first.seq + UInt64(skipping))
                 for message in batch.messages.dropFirst(skipping) {
@@ -264,12 +279,13 @@ package final class RoomDirectory: @unchecked Sendable {
         take(room)
     }
 
-    private func append(
-        _ event: ServerMessage, as kind: Delivery.Segment.Kind, exceptFor: SessionID? = nil, to room: Room
+    func append(
+        _ event: ServerMessage, as kind: Delivery.Segment.Kind, exceptFor: SessionID? = nil,
+        exceptUser: UserName? = nil, since: UInt64 = 0, to room: Room
     ) {
         var json = ByteBuffer()
         event.write(into: &json)
-        room.turn.append(json, as: kind, exceptFor: exceptFor)
+        room.turn.append(json, as: kind, exceptFor: exceptFor, exceptUser: exceptUser, since: since)
         take(room)
     }
 
@@ -322,39 +338,6 @@ package final class RoomDirectory: @unchecked Sendable {
             isStoreAvailable ? takeTurn(room) : scheduleAudit(of: room, in: 2)
         }
     }
-
-    // MARK: - Presence
-
-    /// In big rooms comings and goings are told as a count, at most once per interval.
-    private func tell(_ change: PresenceChange, to room: Room) {
-        guard change.count > settings.presenceLimit else {
-            room.pendingCount = nil
-            let event: ServerMessage =
-                if change.isPresent {
-                    .userJoined(room: room.name, user: change.user, count: change.count)
-                } else {
-                    .userLeft(room: room.name, user: change.user, count: change.count)
-                }
-            append(event, as: .notice(revision: change.revision), exceptFor: change.origin, to: room)
-            return
-        }
-        room.pendingCount = (change.count, change.revision)
-        guard !room.isCountScheduled else { return }
-        tellCount(of: room)
-    }
-
-    private func tellCount(of room: Room) {
-        guard let (count, revision) = room.pendingCount else { return }
-        room.pendingCount = nil
-        room.isCountScheduled = true
-        append(.count(room: room.name, count: count), as: .notice(revision: revision), to: room)
-        eventLoop.assumeIsolated().scheduleTask(in: settings.countInterval) { [self] in
-            room.isCountScheduled = false
-            guard rooms[room.name] === room else { return }
-            tellCount(of: room)
-            receivedAllForNow()
-        }
-    }
 }
 
 extension RoomDirectory: BrokerDelegate {
@@ -362,6 +345,7 @@ extension RoomDirectory: BrokerDelegate {
         for name in names {
             guard let room = rooms[name] else { continue }
             perform(room.feed.subscribed(), for: room)
+            doubtPresence(in: room)
         }
         receivedAllForNow()
     }
@@ -382,8 +366,9 @@ extension RoomDirectory: BrokerDelegate {
             room.turn.append(event, as: .signal, exceptFor: origin)
             take(room)
         case .presence(let change):
-            guard room.isLocated else { return }
-            tell(change, to: room)
+            perform(room.presence.heard(change, at: eventLoop.now), for: room)
+        case .count(let count, let revision):
+            perform(room.presence.heard(count: count, revision: revision, at: eventLoop.now), for: room)
         }
     }
 
@@ -399,6 +384,7 @@ extension RoomDirectory: BrokerDelegate {
 
     package func storeReplaced() {
         for room in rooms.values {
+            doubtPresence(in: room)
             room.feed.storeReplaced()
             audit(room)
         }

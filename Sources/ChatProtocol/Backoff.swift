@@ -1,23 +1,34 @@
-/// How long a client waits before it connects again: full jitter, so that the clients of a node that died do not
-/// come back together. Each failure doubles the longest wait, from 0.1 s to 20 s.
+/// How long to wait before connecting again: full jitter, so that all who lost the same peer do not come back together.
+/// Each failure doubles the longest wait.
 package struct Backoff: Sendable, Equatable {
-    /// The longest wait after the first failure.
-    package let initial: Duration
-    /// The longest wait after any number of failures.
-    package let maximum: Duration
+    package struct Limits: Sendable, Equatable {
+        /// The longest wait after the first failure.
+        package var initial: Duration
+        /// The longest wait after any number of failures.
+        package var maximum: Duration
+
+        package init(initial: Duration, maximum: Duration) {
+            self.initial = initial
+            self.maximum = maximum
+        }
+
+        /// Those of a client: from 0.1 s to 20 s.
+        package static let client = Limits(initial: .milliseconds(100), maximum: .seconds(20))
+    }
+
+    private let limits: Limits
     /// The longest wait after the next failure.
     package private(set) var ceiling: Duration
 
-    package init(initial: Duration = .milliseconds(100), maximum: Duration = .seconds(20)) {
-        self.initial = initial
-        self.maximum = maximum
-        self.ceiling = min(initial, maximum)
+    package init(_ limits: Limits = .client) {
+        self.limits = limits
+        self.ceiling = min(limits.initial, limits.maximum)
     }
 
     /// A connection failed or was lost: how long to wait, anything from nothing to ``ceiling``.
     package mutating func failed(using random: inout some RandomNumberGenerator) -> Duration {
         let wait = ceiling * Double.random(in: 0...1, using: &random)
-        ceiling = min(ceiling * 2, maximum)
+        ceiling = min(ceiling * 2, limits.maximum)
         return wait
     }
 
@@ -28,6 +39,6 @@ package struct Backoff: Sendable, Equatable {
 
     /// A connection works.
     package mutating func succeeded() {
-        ceiling = min(initial, maximum)
+        ceiling = min(limits.initial, limits.maximum)
     }
 }

@@ -16,7 +16,7 @@ package final class RedisBroker: Broker, Service {
     private let commands: [RedisCommands]
     /// Position in ``commands`` by the loop's identity.
     private let commandsOfLoop: [ObjectIdentifier: RedisCommands]
-    private let supervisor: RedisSupervisor
+    let supervisor: RedisSupervisor
     /// nil: Redis is always in one place.
     private let guide: SentinelGuide?
     private let counters: [RedisCounters]
@@ -71,7 +71,12 @@ package final class RedisBroker: Broker, Service {
             incarnation: incarnation, link: first.link, configuration: configuration, counters: subscriberCounters,
             logger: logger)
         registry.incarnationChanged = { [commands] incarnation in
-            for one in commands { one.eventLoop.execute { one.incarnationChanged(to: incarnation) } }
+            let entered = commands.map { one in
+                let promise = loop.makePromise(of: Void.self)
+                one.eventLoop.execute { one.incarnationChanged(to: incarnation, entered: promise) }
+                return promise.futureResult
+            }
+            return EventLoopFuture.andAllSucceed(entered, on: loop)
         }
         let subscriber = RedisSubscriber(
             link: links.store(

@@ -1,3 +1,4 @@
+package import ChatProtocol
 package import NIOCore
 
 /// What a ``RedisBroker`` needs to know. The defaults are those of the product.
@@ -33,8 +34,8 @@ package struct RedisBrokerConfiguration: Sendable {
     package var heartbeatInterval: TimeAmount = .seconds(1)
     /// A node that was silent for so long is dead, and its sessions are removed by the others.
     package var leaseTimeout: TimeAmount = .seconds(3)
-    /// The shortest and the longest mean pause before connecting again.
-    package var backoff = Backoff.Limits(shortest: .milliseconds(50), longest: .seconds(2))
+    /// The longest pause before connecting again, after the first failure and after many.
+    package var backoff = Backoff.Limits(initial: .milliseconds(50), maximum: .seconds(2))
     /// So long after a restart or a failover of Redis no room begins a new epoch: the nodes give back first what it lost.
     package var settlingTime: TimeAmount = .seconds(1)
     /// So many bytes of what was stored lately, and for so long, each event loop keeps to give back after a failover.

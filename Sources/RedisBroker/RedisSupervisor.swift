@@ -41,6 +41,7 @@ final class RedisSupervisor: @unchecked Sendable {
         commands.link.events.storeReplaced = { [weak self] in
             guard let self else { return }
             self.commands.storeReplaced()
+            self.registry.storeReplaced()
             self.subscriber.delegate?.storeReplaced()
         }
         commands.link.events.up = { [weak self] in

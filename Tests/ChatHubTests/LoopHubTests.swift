@@ -426,17 +426,52 @@ struct LoopHubTests {
         bench.join(general, alice)
         let bob = TestSession("bob")
         let revision = bench.join(general, bob).outcome?.roster?.revision ?? 0
-        for (user, age) in [("stale", revision), ("new", revision + 1)] {
-            bench.directory.received(
-                .presence(
-                    PresenceChange(
-                        user: UserName.of(user), isPresent: true, count: 3, origin: nil, revision: age)),
-                in: general)
+        var turn = DeliveryBuilder()
+        for (name, age) in [("stale", revision), ("new", revision + 1)] {
+            var json = ByteBuffer()
+            ServerMessage.userJoined(room: general, user: UserName.of(name), count: 3).write(into: &json)
+            turn.append(json, as: .notice(revision: age))
         }
-        bench.directory.receivedAllForNow()
-        bench.run()
+        bench.hubs[0].deliver([(general, turn.finish(at: .zero))])
         #expect(bob.texts == ["joined 0-0", "+new 3"])
         #expect(alice.texts == ["joined 0-0", "+bob 2", "+stale 3", "+new 3"])
+    }
+
+    @Test func presenceThatWasMissedIsToldWhenTheSubscriptionStandsAgain() throws {
+        let bench = try HubBench(loops: 2)
+        let alice = TestSession("alice")
+        let bob = TestSession("bob")
+        bench.join(general, alice)
+        bench.join(general, bob, loop: 1)
+        // Nobody hears of it.
+        bench.broker.unsubscribe(from: general)
+        _ = bench.hubs[0].commands.enter(general, session: .random(), user: .of("carol"))
+        bench.run()
+        #expect(alice.texts == ["joined 0-0", "+bob 2"])
+        bench.broker.subscribe(to: general)
+        bench.run()
+        #expect(alice.texts == ["joined 0-0", "+bob 2", "+carol 3"])
+        #expect(bob.texts == ["joined 0-0", "+carol 3"])
+        bench.broker.unsubscribe(from: general)
+        bench.broker.subscribe(to: general)
+        bench.run()
+        bench.advance(by: .seconds(5))
+        #expect(alice.texts.count == 3, "nothing is told twice")
+    }
+
+    @Test func whoLeftWhileNobodyListenedIsToldAsGoneAfterAWhile() throws {
+        let bench = try HubBench()
+        let (alice, bob) = (TestSession("alice"), TestSession("bob"))
+        bench.join(general, alice)
+        bench.join(general, bob)
+        bench.broker.unsubscribe(from: general)
+        bench.hubs[0].leave(general, session: bob)
+        bench.run()
+        bench.broker.subscribe(to: general)
+        bench.run()
+        #expect(alice.texts == ["joined 0-0", "+bob 2"], "he may only not have entered again yet")
+        bench.advance(by: .seconds(3))
+        #expect(alice.texts == ["joined 0-0", "+bob 2", "-bob 1"])
     }
 
     @Test func aSessionThatGoesWhileItJoinsIsNotLeftBehind() throws {

@@ -1,6 +1,7 @@
 import ChatHub
 import ChatProtocol
 import NIOCore
+import TestSupport
 import Testing
 
 @Suite("A room's feed")
@@ -273,20 +274,5 @@ struct RoomFeedTests {
         let expected = log.map(\.position).filter { $0 > located ?? .zero }
         #expect(delivered == expected, "seed \(seed)")
         #expect(feed.position == log.last?.position ?? .zero)
-    }
-}
-
-/// Reproducible randomness (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -34,7 +34,7 @@ struct BackoffTests {
         var random = SeededGenerator(seed: 2)
         var tenths = Set<Int>()
         for _ in 0..<1000 {
-            var backoff = Backoff(initial: .seconds(10))
+            var backoff = Backoff(.init(initial: .seconds(10), maximum: .seconds(20)))
             tenths.insert(Int(backoff.failed(using: &random) / .seconds(1)))
         }
         #expect(tenths.isSuperset(of: 0..<10))

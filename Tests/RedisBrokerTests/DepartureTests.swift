@@ -38,6 +38,8 @@ struct DepartureTests {
                     let session = PresenceLedger<EventLoopPromise<Roster>>.Membership(room: room, session: .random())
                     commands.presence.enter(session, user: alice, waiter: loop.makePromise())
                     _ = commands.presence.next(limit: 1)
+                    _ = commands.presence.succeeded(.register(room))
+                    _ = commands.presence.next(limit: 1)
                     let roster = Roster(members: [alice], count: 1, hasMore: false)
                     for waiter in commands.presence.succeeded(.enter(session, user: alice)) { waiter.succeed(roster) }
                     return commands.leaveAll()

@@ -14,7 +14,7 @@ struct FaultTests {
         configuration.deafAfter = .milliseconds(400)
         configuration.heartbeatInterval = .milliseconds(100)
         configuration.leaseTimeout = .milliseconds(500)
-        configuration.backoff.longest = .milliseconds(200)
+        configuration.backoff.maximum = .milliseconds(200)
     }
 
     @Test(arguments: [true, false])
@@ -145,7 +145,7 @@ struct FaultTests {
             for watcher in watchers {
                 for room in rooms { try await watcher.node.subscribe(to: room) }
             }
-            let crowd = try (0..<700).map { try user("user-\($0)") }
+            let crowd = try (0..<450).map { try user("user-\($0)") }
             try await withThrowingTaskGroup { group in
                 for user in crowd {
                     group.addTask { _ = try await victim.node.on(victim.loops[1]).enter(rooms[0], .random(), user) }
@@ -158,10 +158,10 @@ struct FaultTests {
             try await victim.vanish()
             let start = ContinuousClock.now
             for watcher in watchers {
-                let changes = try await watcher.listener.hearsPresence(2 * 701, in: rooms[0])
+                let changes = try await watcher.listener.hearsPresence(2 * 451, in: rooms[0])
                 #expect(ContinuousClock.now - start < .seconds(5))
-                #expect(changes.count == 2 * 701, "701 came, 701 went")
-                #expect(Set(changes.filter { !$0.isPresent }.map(\.user)).count == 701)
+                #expect(changes.count == 2 * 451, "451 came, 451 went")
+                #expect(Set(changes.filter { !$0.isPresent }.map(\.user)).count == 451)
                 #expect(changes.last?.count == 0)
                 for room in rooms[2...] {
                     #expect(try await watcher.listener.hearsPresence(2, in: room).map(\.isPresent) == [true, false])
@@ -174,7 +174,7 @@ struct FaultTests {
             }
             #expect(try await server.command("KEYS", "roost:node:victim*") == "")
             for watcher in watchers {
-                #expect(BrokerListener.presence(in: rooms[0], of: watcher.listener.events).count == 2 * 701)
+                #expect(BrokerListener.presence(in: rooms[0], of: watcher.listener.events).count == 2 * 451)
                 try await watcher.shutdown()
             }
             #expect(try await server.command("KEYS", "*") == "", "an orderly end leaves nothing behind")

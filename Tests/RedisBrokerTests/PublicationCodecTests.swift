@@ -41,6 +41,7 @@ struct PublicationCodecTests {
         #expect(
             try PublicationCodec.parse(ByteBuffer(string: "p - 0 18 - bob"))
                 == .presence(PresenceChange(user: bob, isPresent: false, count: 0, origin: nil, revision: 18)))
+        #expect(try PublicationCodec.parse(ByteBuffer(string: "p = 501 19")) == .count(501, revision: 19))
     }
 
     @Test(arguments: [
@@ -70,7 +71,8 @@ struct PublicationCodecTests {
         ("p - 1 17 - b b", .malformedHeader),
         ("p - 1 17 - ", .malformedHeader),
         ("p - 1 x - bob", .malformedHeader),
-        ("p - 1 - bob", .malformedHeader),
+        ("p - 1 - bob", .malformedHeader), ("p = 501 19 - bob", .malformedHeader), ("p = 501", .malformedHeader),
+        ("p = x 19", .malformedHeader),
     ])
     func whatIsNotOursIsRefused(_ text: String, _ error: PublicationError) {
         #expect(throws: error) { try PublicationCodec.parse(ByteBuffer(string: text)) }

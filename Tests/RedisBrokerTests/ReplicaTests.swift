@@ -52,7 +52,7 @@ struct ReplicaTests {
     @Test func aRestartedRedisBeginsNoEpochBeforeItHasSettled() async throws {
         let patient: (inout RedisBrokerConfiguration) -> Void = {
             $0.settlingTime = .milliseconds(600)
-            $0.backoff.longest = .milliseconds(100)
+            $0.backoff.maximum = .milliseconds(100)
         }
         var options = RedisServer.Options()
         options.isPersistent = false
@@ -79,7 +79,7 @@ struct ReplicaTests {
     @Test func whatNobodyWasThereToHearIsGivenBackByWhoStoredIt() async throws {
         let quick: (inout RedisBrokerConfiguration) -> Void = {
             $0.settlingTime = .milliseconds(200)
-            $0.backoff.longest = .milliseconds(100)
+            $0.backoff.maximum = .milliseconds(100)
         }
         var options = RedisServer.Options()
         options.isPersistent = false

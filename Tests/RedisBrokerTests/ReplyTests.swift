@@ -68,7 +68,7 @@ struct ReplyTests {
 
     @Test func pagesOfMembersAreTheLeastNamesAfterTheOneGiven() throws {
         let names = (0..<500).map { "user-\($0)" }.shuffled()
-        let reply = Reply.array([bulk("17"), .array(names.map { bulk($0) })])
+        let reply = Reply.array([.integer(500), bulk("17"), .array(names.map { bulk($0) })])
         let sorted = names.compactMap { UserName($0) }.sorted()
         let page = try #require(RosterReply.page(reply, after: sorted[99], limit: 50))
         #expect(page == Roster(members: Array(sorted[100..<150]), count: 500, hasMore: true, revision: 17))
@@ -78,5 +78,21 @@ struct ReplyTests {
             RosterReply.page(reply, after: nil, limit: 0)
                 == Roster(members: [], count: 500, hasMore: true, revision: 17))
         #expect(RosterReply.page(.integer(1), after: nil, limit: 1) == nil)
+        #expect(RosterReply.page(.array([.integer(500), bulk("17")]), after: nil, limit: 1) == nil)
+    }
+
+    @Test func aRosterNamesAllUsersOrOnlyTheirNumber() throws {
+        let alice = try user("alice")
+        let all = Reply.array([.integer(1), bulk("17"), .array([bulk("alice")])])
+        #expect(RosterReply.roster(all) == Roster(members: [alice], count: 1, hasMore: false, revision: 17))
+        let crowd = Reply.array([.integer(501), bulk("17")])
+        #expect(RosterReply.roster(crowd) == Roster(members: [], count: 501, hasMore: true, revision: 17))
+        let entry = Reply.array([.integer(2), bulk("17"), bulk("bob"), bulk("alice")])
+        #expect(
+            RosterReply.entry(entry)
+                == Roster(members: [alice, try user("bob")], count: 2, hasMore: false, revision: 17))
+        for wrong in [.null, .integer(1), .array([]), .array([.integer(1)]), entry] as [Reply] {
+            #expect(RosterReply.roster(wrong) == nil)
+        }
     }
 }

@@ -17,20 +17,8 @@ struct TimingTests {
 
     // MARK: Connecting
 
-    @Test func pausesDoubleUpToTheLongestAndBeginAnewAfterSuccess() {
-        var backoff = Backoff(.init(shortest: .milliseconds(50), longest: .seconds(2)))
-        var most = Fixed(value: .max)
-        let pauses = (0..<40).map { _ in backoff.failed(using: &most) }
-        let expected: [Int64] = [50, 100, 200, 400, 800, 1_600, 2_000]
-        #expect(Array(pauses.prefix(7)) == expected.map { TimeAmount.milliseconds($0) })
-        #expect(pauses.dropFirst(6).allSatisfy { $0 == .seconds(2) })
-        backoff.succeeded()
-        var least = Fixed(value: 1)
-        #expect(backoff.failed(using: &least) == .milliseconds(1), "full jitter, but never at once")
-    }
-
     @Test func aLinkTriesUntilItIsStoppedAndIgnoresWhatWasGivenUp() throws {
-        var machine = RedisLink.StateMachine(backoff: .init(shortest: .milliseconds(50), longest: .seconds(2)))
+        var machine = RedisLink.StateMachine(backoff: .init(initial: .milliseconds(50), maximum: .seconds(2)))
         var random = Fixed(value: .max)
         let firstAttempt = machine.connect()
         let first = try #require(firstAttempt)
@@ -115,6 +103,29 @@ struct TimingTests {
         #expect(lease.answered(.lost, at: start + .seconds(10)) == true)
         #expect(!lease.isHeld)
         #expect(lease.beat(at: start + .seconds(10)) == .register)
+    }
+
+    @Test func aNodeThatTakesAnotherNameStaysAmongTheLiving() {
+        var lease = NodeLease(timeout: .seconds(3))
+        _ = lease.beat(at: start)
+        _ = lease.answered(.lapsed, at: start)
+        #expect(lease.isRegistered)
+        _ = lease.beat(at: start + .seconds(1))
+        lease.renamed()
+        #expect(lease.isHeld, "nobody needs to be sent elsewhere")
+        #expect(!lease.isRegistered, "but nobody enters under the new name yet")
+        #expect(lease.beat(at: start + .seconds(1)) == .register, "whatever was under way for the old one")
+        lease.failed()
+        #expect(lease.isHeld)
+        #expect(lease.beat(at: start + .seconds(2)) == .register)
+        #expect(lease.answered(.lapsed, at: start + .seconds(2)) == false)
+        #expect(lease.isRegistered)
+        #expect(lease.beat(at: start + .seconds(4)) == .renew(mayJudge: false), "its time to judge begins anew")
+        lease.failed()
+        _ = lease.beat(at: start + .seconds(5))
+        _ = lease.answered(.lost, at: start + .seconds(5))
+        lease.renamed()
+        #expect(!lease.isHeld, "who was declared dead is not among the living")
     }
 
     // MARK: Probes

@@ -93,4 +93,53 @@ extension BrokerBehaviour {
         try expectEqual(last.members, sorted.filter { $0.text > "b" }, "after a user who is not there")
         try expect(!last.hasMore, "nothing after the last page")
     }
+
+    /// Twenty users with two sessions each, all in one turn.
+    func together(_ first: BrokerNode, _ second: BrokerNode, _ room: RoomName) async throws {
+        try await second.subscribe(to: room)
+        let users = try (0..<20).map { try require(UserName("user-\($0)"), "user") }
+        let sessions = (users + users).map { (SessionID.random(), $0) }
+        let rosters = try await first.enter(room, sessions)
+        for (roster, (_, user)) in zip(rosters, sessions) {
+            try expect(roster.members.contains(user), "\(user) is in the roster that it was told")
+            try expectEqual(Set(roster.members).count, roster.count, "the names in a roster")
+        }
+        let all = try await second.roster(of: room, limit: 20)
+        try expectEqual(Set(all.members), Set(users), "the roster")
+        try expect(!all.hasMore && all.count == 20, "it is whole")
+        let arrivals = try await second.listener.hearsPresence(20, in: room)
+        try expectEqual(arrivals.map(\.count), Array(1...20), "counts of arrivals")
+        try expect(zip(arrivals, arrivals.dropFirst()).allSatisfy { $0.revision < $1.revision }, "revisions grow")
+        try expect(arrivals.allSatisfy { $0.revision <= all.revision }, "the roster contains them")
+
+        try await first.leave(room, sessions.prefix(20).map(\.0))
+        try await first.leave(room, sessions.suffix(20).map(\.0))
+        let changes = try await second.listener.hearsPresence(40, in: room)
+        try expectEqual(changes.dropFirst(20).map(\.count), (0..<20).reversed(), "counts of departures")
+        try expectEqual(Set(changes.dropFirst(20).map(\.user)), Set(users), "who departed")
+        try expect(changes[20].revision > all.revision, "what follows the roster is newer")
+        try expectEqual(try await second.roster(of: room, limit: 20).count, 0, "users in the end")
+    }
+
+    func crowdCounts(_ first: BrokerNode, _ second: BrokerNode, _ room: RoomName) async throws {
+        try await second.subscribe(to: room)
+        let limit = PresenceFeed.crowdLimit
+        let sessions = try (0..<limit + 20).map {
+            (SessionID.random(), try require(UserName("user-\($0)"), "user"))
+        }
+        _ = try await first.enter(room, sessions)
+        let counts = try await second.listener.hearsCounts(in: room) { $0.last == limit + 20 }
+        try expect(counts.allSatisfy { $0 > limit }, "counts are told of a crowd only")
+        let arrivals = BrokerListener.presence(in: room, of: second.listener.events)
+        try expectEqual(arrivals.map(\.count), Array(1...limit), "who came until it was one")
+        let roster = try await second.roster(of: room, limit: limit)
+        try expectEqual(
+            roster, Roster(members: [], count: limit + 20, hasMore: true, revision: roster.revision), "its roster")
+
+        try await first.leave(room, sessions.prefix(30).map(\.0))
+        let changes = try await second.listener.hearsPresence(limit + 11, in: room)
+        let expected = Array(limit - 10...limit).reversed()
+        try expectEqual(changes.dropFirst(limit).map(\.count), Array(expected), "who left when it was none any more")
+        try await first.leave(room, sessions.dropFirst(30).map(\.0))
+    }
 }

@@ -29,6 +29,8 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
     case firstAndLast = "a user is announced at the first session and at the last, on whatever node"
     case enterTwice = "entering twice and leaving twice count once"
     case crowd = "a newcomer to a crowd is told one hundred members, itself among them"
+    case together = "sessions that enter and leave together count as if one by one"
+    case crowdCounts = "what happens in a crowd is announced as a count, and its roster is a number"
     case memberPages = "members come in pages sorted by bytes"
     case unsubscribed = "an unsubscribed room is silent, and subscribing again is confirmed again"
 
@@ -59,6 +61,8 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
         case .firstAndLast: try await firstAndLast(first, second, room)
         case .enterTwice: try await enterTwice(first, second, room)
         case .crowd: try await crowd(first, room)
+        case .together: try await together(first, second, room)
+        case .crowdCounts: try await crowdCounts(first, second, room)
         case .memberPages: try await memberPages(first, second, room)
         case .unsubscribed: try await unsubscribed(first, second, room)
         }

@@ -6,7 +6,8 @@ import NIOCore
 
 /// Who is in which room: performs what ``PresenceLedger`` decides.
 extension RedisCommands {
-    private static var commandsUnderWay: Int { 500 }
+    /// Sessions whose commands are under way at a time.
+    private static var sessionsUnderWay: Int { 2_000 }
     /// So many members a newcomer is told.
     private static var membersAtEntry: Int { 100 }
 
@@ -19,13 +20,32 @@ extension RedisCommands {
         }
         presence.enter(.init(room: room, session: session), user: user, waiter: promise)
         schedulePresence()
-        return promise.futureResult
+        // The answer is one for all who entered together.
+        return promise.futureResult.map { $0.naming(user) }
     }
 
     func leave(_ room: RoomName, session: SessionID) {
         eventLoop.assertInEventLoop()
         fail(presence.leave(.init(room: room, session: session)), .unavailable("the session left"))
         schedulePresence()
+    }
+
+    func members(of room: RoomName, after user: UserName?, limit: Int) -> EventLoopFuture<Roster> {
+        askForMembers(of: room, atMost: -1) { RosterReply.page($0, after: user, limit: max(0, limit)) }
+    }
+
+    func roster(of room: RoomName, limit: Int) -> EventLoopFuture<Roster> {
+        askForMembers(of: room, atMost: max(0, limit)) { RosterReply.roster($0) }
+    }
+
+    private func askForMembers(
+        of room: RoomName, atMost limit: Int, as read: @escaping (Reply) -> Roster?
+    ) -> EventLoopFuture<Roster> {
+        ask { [self] completion in
+            link.run(.members, keys: [keys.sessions(room), keys.users(room)], [.integer(limit)], completion)
+        } as: { reply in
+            read(reply)
+        }
     }
 
     /// The connection stands anew: Redis may be another one, or have lost what it held.
@@ -38,10 +58,14 @@ extension RedisCommands {
         fail(presence.connectionLost(), .unavailable(link.failure ?? "not connected"))
     }
 
-    /// The node was declared dead, and its sessions are being removed under the old name.
-    func incarnationChanged(to incarnation: String) {
+    /// The node has a new name: all sessions enter under it.
+    ///
+    /// - Parameter entered: succeeds when all of them have, and fails when this ends before.
+    func incarnationChanged(to incarnation: String, entered: EventLoopPromise<Void>) {
+        guard !isStopped else { return entered.fail(BrokerError.unavailable("this node is shutting down")) }
         self.incarnation = incarnation
         presence.storeMayHaveForgotten()
+        whenRestored.append(entered)
         schedulePresence()
     }
 
@@ -62,7 +86,7 @@ extension RedisCommands {
         return promise.futureResult
     }
 
-    /// At the end of the turn, so that a session that leaves many rooms costs one write.
+    /// At the end of the turn, so that what it brings travels together.
     private func schedulePresence() {
         guard !isPresenceScheduled else { return }
         isPresenceScheduled = true
@@ -74,8 +98,13 @@ extension RedisCommands {
 
     private func sendPresence() {
         if link.isUp {
-            for operation in presence.next(limit: Self.commandsUnderWay) { send(operation) }
+            for call in PresenceCall.joined(presence.next(limit: Self.sessionsUnderWay)) { send(call) }
             link.flush()
+        }
+        if !whenRestored.isEmpty, presence.isRestored {
+            let waiting = whenRestored
+            whenRestored.removeAll()
+            for entered in waiting { entered.succeed() }
         }
         guard presence.isEmpty || !link.isUp else { return }
         let waiting = whenEverybodyLeft
@@ -89,36 +118,37 @@ extension RedisCommands {
         }
     }
 
-    private func send(_ operation: PresenceLedger<EventLoopPromise<Roster>>.Operation) {
-        let done: RedisConnection.Completion = { [self] in finished(operation, $0) }
-        switch operation {
-        // Registration and entry travel on one connection, so the first is done before the second.
+    private func send(_ call: PresenceCall) {
+        let done: RedisConnection.Completion = { [self] in finished(call, $0) }
+        let crowd = Argument.integer(PresenceFeed.crowdLimit)
+        switch call {
         case .register(let room):
             link.send(["SADD", .text(keys.rooms(of: incarnation)), .text("\(loopNumber) \(room)")], done)
         case .unregister(let room):
             link.send(["SREM", .text(keys.rooms(of: incarnation)), .text("\(loopNumber) \(room)")], done)
-        case .enter(let membership, let user):
+        case .enter(let room, let entrants):
+            let isAwaited = entrants.contains { presence.isAwaited(.init(room: room, session: $0.session)) }
+            var arguments: [Argument] = [
+                .text(keys.channel(room)), crowd, .text(incarnation), .integer(isAwaited ? Self.membersAtEntry : 0),
+            ]
+            for entrant in entrants {
+                arguments.append(.text(entrant.session.description))
+                arguments.append(.text(entrant.user.text))
+            }
+            link.run(.enter, keys: [keys.sessions(room), keys.users(room)], arguments, done)
+        case .leave(let room, let sessions):
             link.run(
-                .enter, keys: [keys.sessions(membership.room), keys.users(membership.room)],
-                [
-                    .text(keys.channel(membership.room)), .text(membership.session.description), .text(user.text),
-                    .text(incarnation), .integer(Self.membersAtEntry),
-                ], done)
-        case .leave(let membership):
-            link.run(
-                .leave, keys: [keys.sessions(membership.room), keys.users(membership.room)],
-                [.text(keys.channel(membership.room)), .text(membership.session.description)], done)
+                .leave, keys: [keys.sessions(room), keys.users(room)],
+                [.text(keys.channel(room)), crowd] + sessions.map { .text($0.description) }, done)
         }
     }
 
-    private func finished(
-        _ operation: PresenceLedger<EventLoopPromise<Roster>>.Operation, _ result: Result<Reply, BrokerError>
-    ) {
+    private func finished(_ call: PresenceCall, _ result: Result<Reply, BrokerError>) {
         switch result {
         case .success(let reply):
-            let waiters = presence.succeeded(operation)
+            let waiters = call.operations().flatMap { presence.succeeded($0) }
             if !waiters.isEmpty {
-                let roster = RosterReply.roster(reply)
+                let roster = RosterReply.entry(reply)
                 for waiter in waiters {
                     if let roster {
                         waiter.succeed(roster)
@@ -129,12 +159,24 @@ extension RedisCommands {
             }
         case .failure(let error):
             logger.debug("Presence is not up to date in Redis", metadata: ["reason": "\(error)"])
-            fail(presence.failed(operation), error)
+            fail(call.operations().flatMap { presence.failed($0) }, error)
         }
         schedulePresence()
     }
 
     private func fail(_ waiters: [EventLoopPromise<Roster>], _ error: BrokerError) {
         for waiter in waiters { waiter.fail(error) }
+    }
+}
+
+extension Roster {
+    /// The same with a user who is among so many that not all are named.
+    fileprivate func naming(_ user: UserName) -> Roster {
+        guard hasMore, !members.isEmpty, !members.contains(user) else { return self }
+        var roster = self
+        roster.members.removeLast()
+        let index = roster.members.firstIndex { user < $0 } ?? roster.members.endIndex
+        roster.members.insert(user, at: index)
+        return roster
     }
 }

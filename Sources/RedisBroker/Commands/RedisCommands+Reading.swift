@@ -74,15 +74,7 @@ extension RedisCommands {
         }
     }
 
-    func members(of room: RoomName, after user: UserName?, limit: Int) -> EventLoopFuture<Roster> {
-        ask { [self] completion in
-            link.run(.members, keys: [keys.users(room)], [], completion)
-        } as: { reply in
-            RosterReply.page(reply, after: user, limit: max(0, limit))
-        }
-    }
-
-    private func ask<Answer: Sendable>(
+    func ask<Answer: Sendable>(
         _ send: (@escaping RedisConnection.Completion) -> Void, as read: @escaping (Reply) -> Answer?
     ) -> EventLoopFuture<Answer> {
         eventLoop.assertInEventLoop()

@@ -17,11 +17,15 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     let logger: Logger
     /// Tells this loop's entries in the node's list of rooms from those of other loops.
     let loopNumber: Int
-    /// The name under which this node's sessions are entered; changes when the node was declared dead.
+    /// The name under which this node's sessions are entered; changes when the node was declared dead, and when the store
+    /// was replaced.
     var incarnation: String
     var presence = PresenceLedger<EventLoopPromise<Roster>>()
     var isPresenceScheduled = false
     var whenEverybodyLeft: [EventLoopPromise<Void>] = []
+    /// To be told when all sessions have entered again.
+    var whenRestored: [EventLoopPromise<Void>] = []
+    private(set) var isStopped = false
 
     private var appends: [RoomName: AppendQueue] = [:]
     private var rooms: [RoomName] = []
@@ -61,6 +65,9 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
         eventLoop.assertInEventLoop()
         timer?.cancel()
         timer = nil
+        isStopped = true
+        for entered in whenRestored { entered.fail(BrokerError.unavailable("this node is shutting down")) }
+        whenRestored.removeAll()
         link.stop()
     }
 

@@ -6,13 +6,36 @@ import NIOCore
 /// Reads lists of users.
 enum RosterReply {
     /// What the enter script answers; nil when the answer is not the script's.
+    static func entry(_ reply: Reply) -> Roster? {
+        guard let head = head(reply) else { return nil }
+        return roster(head, names: head.rest)
+    }
+
+    /// What the members script answers when only so many are wanted.
     static func roster(_ reply: Reply) -> Roster? {
+        guard let head = head(reply), head.rest.count <= 1 else { return nil }
+        guard let list = head.rest.first else { return roster(head, names: []) }
+        guard case .array(let names) = list else { return nil }
+        return roster(head, names: names[...])
+    }
+
+    private static func roster(_ head: Head, names: ArraySlice<Reply>) -> Roster {
+        var members = names.compactMap { $0.bytes.flatMap { UserName(String(buffer: $0)) } }
+        members.sort()
+        return Roster(members: members, count: head.count, hasMore: head.count > members.count, revision: head.revision)
+    }
+
+    private struct Head {
+        var count: Int
+        var revision: UInt64
+        var rest: ArraySlice<Reply>
+    }
+
+    private static func head(_ reply: Reply) -> Head? {
         guard case .array(let parts) = reply, parts.count > 1, case .integer(let count) = parts[0],
             let revision = parts[1].bytes.flatMap(PublicationCodec.number)
         else { return nil }
-        var members = parts.dropFirst(2).compactMap { $0.bytes.flatMap { UserName(String(buffer: $0)) } }
-        members.sort()
-        return Roster(members: members, count: Int(count), hasMore: Int(count) > members.count, revision: revision)
+        return Head(count: Int(count), revision: revision, rest: parts.dropFirst(2))
     }
 
     /// A page out of all users of a room, as the members script answers them.
@@ -20,9 +43,9 @@ enum RosterReply {
     /// Keeps only the least names of a page while it walks through them: a room may have very many users, and all this
     /// happens on an event loop.
     static func page(_ reply: Reply, after user: UserName?, limit: Int) -> Roster? {
-        guard case .array(let answer) = reply, answer.count == 2,
-            let revision = answer[0].bytes.flatMap(PublicationCodec.number), case .array(let parts) = answer[1]
-        else { return nil }
+        guard let head = head(reply), head.rest.count == 1, case .array(let parts)? = head.rest.first else {
+            return nil
+        }
         let start = user.map { ByteBuffer(string: $0.text) }
         var least: [ByteBuffer] = []
         var found = 0
@@ -37,7 +60,7 @@ enum RosterReply {
             least.insert(name, at: insertionIndex(of: name, in: least))
         }
         let members = least.compactMap { UserName(String(buffer: $0)) }
-        return Roster(members: members, count: parts.count, hasMore: found > least.count, revision: revision)
+        return Roster(members: members, count: parts.count, hasMore: found > least.count, revision: head.revision)
     }
 
     private static func insertionIndex(of name: ByteBuffer, in sorted: [ByteBuffer]) -> Int {

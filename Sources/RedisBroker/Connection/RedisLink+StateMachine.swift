@@ -1,3 +1,4 @@
+import ChatProtocol
 import NIOCore
 
 extension RedisLink {
@@ -77,7 +78,7 @@ extension RedisLink {
             case .connecting, .ready, .idle, .pausing, .stopped: return .ignore
             }
             state = .pausing
-            return .connectAfter(backoff.failed(using: &random), wasReady: wasReady)
+            return .connectAfter(TimeAmount(backoff.failed(using: &random)), wasReady: wasReady)
         }
 
         mutating func stop() -> Ended {

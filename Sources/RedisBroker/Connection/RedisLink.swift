@@ -1,4 +1,5 @@
 import ChatHub
+import ChatProtocol
 import Hiredis
 import Logging
 import NIOCore

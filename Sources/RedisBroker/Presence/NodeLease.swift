@@ -17,6 +17,8 @@ struct NodeLease {
 
     private enum State {
         case unregistered
+        /// Held under a name that is given up for another one, which is not registered yet.
+        case renamed
         /// Held without interruption since then; nil since an interruption.
         case held(since: NIODeadline?)
     }
@@ -29,8 +31,25 @@ struct NodeLease {
 
     var isHeld: Bool {
         switch state {
-        case .held: true
+        case .held, .renamed: true
         case .unregistered: false
+        }
+    }
+
+    /// Whether the present name is registered.
+    var isRegistered: Bool {
+        switch state {
+        case .held: true
+        case .renamed, .unregistered: false
+        }
+    }
+
+    /// The node takes another name though it was not declared dead. What is under way no longer counts.
+    mutating func renamed() {
+        isUnderWay = false
+        switch state {
+        case .held: state = .renamed
+        case .renamed, .unregistered: break
         }
     }
 
@@ -39,7 +58,7 @@ struct NodeLease {
         guard !isUnderWay else { return nil }
         isUnderWay = true
         switch state {
-        case .unregistered: return .register
+        case .unregistered, .renamed: return .register
         case .held(let since): return .renew(mayJudge: since.map { now >= $0 + timeout } ?? false)
         }
     }
@@ -60,7 +79,7 @@ struct NodeLease {
     mutating func failed() {
         isUnderWay = false
         switch state {
-        case .unregistered: break
+        case .unregistered, .renamed: break
         case .held: state = .held(since: nil)
         }
     }

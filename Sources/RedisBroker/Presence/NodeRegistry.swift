@@ -9,8 +9,8 @@ final class NodeRegistry {
     /// The rooms that are swept together.
     private static let roomsAtOnce = 200
 
-    /// The node needs a new name, under which its sessions enter again.
-    var incarnationChanged: (String) -> Void = { _ in }
+    /// The node has a new name, under which its sessions enter again. Completes when all of them have.
+    var incarnationChanged: (String) -> EventLoopFuture<Void>
     var stateChanged: () -> Void = {}
 
     private(set) var incarnation: String
@@ -21,6 +21,11 @@ final class NodeRegistry {
     private let counters: RedisCounters
     private let logger: Logger
     private var lease: NodeLease
+    /// The name that the event loops were told.
+    private var announced: String
+    /// Names that were given up while sessions stood under them. They live on until all have entered under the present
+    /// one; then whatever is left under them is removed as a dead node's.
+    private var former: Set<String> = []
     private var sweeping: Set<String> = []
     /// The lease was given up for good: a beat would begin a new life.
     private var isReleased = false
@@ -30,8 +35,10 @@ final class NodeRegistry {
         logger: Logger
     ) {
         self.incarnation = incarnation
+        self.announced = incarnation
         self.node = configuration.node
         self.link = link
+        self.incarnationChanged = { [eventLoop = link.eventLoop] _ in eventLoop.makeSucceededVoidFuture() }
         self.keys = Keys(prefix: configuration.prefix)
         self.configuration = configuration
         self.counters = counters
@@ -55,10 +62,20 @@ final class NodeRegistry {
             case .register: ("new", 0)
             case .renew(let mayJudge): ("renew", mayJudge ? 1 : 0)
             }
-        let timeout = Int(configuration.leaseTimeout.nanoseconds / 1_000_000)
-        link.run(.heartbeat, keys: [keys.nodes], [.text(incarnation), .integer(timeout), mode.0, mode.1]) {
-            [self] result in answered(result)
+        let name = incarnation
+        heartbeat(of: name, mode.0, mode.1) { [self] result in
+            // An answer to a name that was given up meanwhile says nothing about this one.
+            if name == incarnation { answered(result) }
         }
+        // Nobody may call them dead while sessions stand under them.
+        for name in former { heartbeat(of: name, "renew", 0) { _ in } }
+    }
+
+    private func heartbeat(
+        of name: String, _ mode: Argument, _ mayJudge: Argument, _ completion: @escaping RedisConnection.Completion
+    ) {
+        let timeout = Int(configuration.leaseTimeout.nanoseconds / 1_000_000)
+        link.run(.heartbeat, keys: [keys.nodes], [.text(name), .integer(timeout), mode, mayJudge], completion)
     }
 
     private func answered(_ result: Result<Reply, BrokerError>) {
@@ -75,17 +92,67 @@ final class NodeRegistry {
             }
         let wasHeld = lease.isHeld
         if lease.answered(answer, at: link.eventLoop.now) {
-            let old = incarnation
-            incarnation = Self.incarnation(of: node)
+            let old = takeNewName()
             logger.warning(
                 "This node was declared dead or forgotten by Redis and registers anew",
                 metadata: ["incarnation": "\(incarnation)", "before": "\(old)"])
             beat()
-            incarnationChanged(incarnation)
         }
         if lease.isHeld != wasHeld { stateChanged() }
+        announce()
         for part in parts.dropFirst() {
             if let dead = part.bytes.map({ String(buffer: $0) }), dead != incarnation { sweep(dead) }
+        }
+    }
+
+    // MARK: Names
+
+    /// The store is another one, or was restarted: sessions that have left may be back in it, under this node's own name.
+    /// All that are there enter under a new name; what is left under the old one then is removed. Whoever is in both is
+    /// in the room all the time.
+    func storeReplaced() {
+        // A name that was not registered before is in no store.
+        guard !isReleased, lease.isRegistered else { return }
+        lease.renamed()
+        let old = takeNewName()
+        former.insert(old)
+        logger.notice(
+            "Redis was replaced or restarted: this node enters its sessions under a new name",
+            metadata: ["incarnation": "\(incarnation)", "before": "\(old)"])
+        beat()
+    }
+
+    private func takeNewName() -> String {
+        defer { incarnation = Self.incarnation(of: node) }
+        return incarnation
+    }
+
+    /// Sessions enter under a new name only when it is registered: others would not find them if this node died.
+    private func announce() {
+        guard lease.isRegistered, announced != incarnation else { return }
+        announced = incarnation
+        let name = incarnation
+        let given = former
+        incarnationChanged(name).assumeIsolated().whenSuccess { [self] in
+            guard !isReleased, name == incarnation else { return }
+            for old in given.intersection(former) { end(old) }
+        }
+    }
+
+    /// All sessions have entered under a newer name: what stands under this one is a remnant.
+    private func end(_ old: String) {
+        link.send(["ZADD", .text(keys.nodes), 0, .text(old)]) { [self] result in
+            switch result {
+            case .success:
+                former.remove(old)
+                sweep(old)
+            case .failure(let error):
+                logger.debug("A former name could not be ended", metadata: ["reason": "\(error)"])
+                link.eventLoop.assumeIsolated().scheduleTask(in: configuration.heartbeatInterval) { [weak self] in
+                    guard let self, !isReleased, former.contains(old) else { return }
+                    end(old)
+                }
+            }
         }
     }
 
@@ -93,6 +160,8 @@ final class NodeRegistry {
     func release() -> EventLoopFuture<Void> {
         isReleased = true
         let promise = link.eventLoop.makePromise(of: Void.self)
+        // Whatever a replaced store has brought back under them is for others to remove.
+        for old in former { link.send(["ZADD", .text(keys.nodes), 0, .text(old)]) }
         link.send(["DEL", .text(keys.rooms(of: incarnation))])
         link.send(["ZREM", .text(keys.nodes), .text(incarnation)]) { result in
             switch result {
@@ -148,7 +217,7 @@ final class NodeRegistry {
     ) {
         link.run(
             .sweep, keys: [keys.sessions(room), keys.users(room)],
-            [.text(keys.channel(room)), .text(dead), .text(cursor)]
+            [.text(keys.channel(room)), .integer(PresenceFeed.crowdLimit), .text(dead), .text(cursor)]
         ) { [self] result in
             guard case .success(.array(let parts)) = result, parts.count == 2, let next = parts[0].bytes,
                 case .integer(let removed) = parts[1]

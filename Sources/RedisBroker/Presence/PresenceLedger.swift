@@ -11,7 +11,8 @@ struct PresenceLedger<Waiter> {
     }
 
     enum Operation: Equatable {
-        /// Before the first session of the room enters: whoever sweeps after us must know where to look.
+        /// Before the first session of the room enters: whoever sweeps after us must know where to look. Entries follow
+        /// when it took effect, as they may travel on another connection.
         case register(RoomName)
         case enter(Membership, user: UserName)
         case leave(Membership)
@@ -28,6 +29,8 @@ struct PresenceLedger<Waiter> {
         var isDoubtful = false
         var isUnderWay = false
         var isQueued = false
+        /// Waits until its room is registered.
+        var isHeld = false
         var waiters: [Waiter] = []
         /// The waiters of the command that is under way.
         var asking: [Waiter] = []
@@ -39,10 +42,17 @@ struct PresenceLedger<Waiter> {
 
     private var entries: [Membership: Entry] = [:]
     private var sessionsInRoom: [RoomName: Int] = [:]
-    private var registered: Set<RoomName> = []
-    /// To be repeated now, and at the next ``retry()``.
+    private enum Registration: Equatable {
+        /// ``losses`` when it began.
+        case underWay(losses: Int)
+        case done
+        /// To be repeated at the next ``retry()``, or for somebody new.
+        case failed
+    }
+
+    private var registrations: [RoomName: Registration] = [:]
     private var registrationsDue: Set<RoomName> = []
-    private var registrationsFailed: Set<RoomName> = []
+    private var held: [RoomName: [Membership]] = [:]
     /// Rooms that Redis may list for this node, whatever was lost since.
     private var listed: Set<RoomName> = []
     private var unregistrationsFailed: Set<RoomName> = []
@@ -58,6 +68,12 @@ struct PresenceLedger<Waiter> {
     var isEmpty: Bool { entries.isEmpty }
 
     var rooms: Int { sessionsInRoom.count }
+
+    /// Whether Redis holds everybody as it should who was there at the last ``storeMayHaveForgotten()``.
+    var isRestored: Bool { !entries.values.contains { $0.isDoubtful } }
+
+    /// Whether somebody waits for the answer to the command that is under way.
+    func isAwaited(_ membership: Membership) -> Bool { entries[membership]?.asking.isEmpty == false }
 
     mutating func enter(_ membership: Membership, user: UserName, waiter: Waiter) {
         if entries[membership] == nil {
@@ -87,9 +103,13 @@ struct PresenceLedger<Waiter> {
     /// The connection was made anew, or the node has a new incarnation: whoever is wanted enters again.
     mutating func storeMayHaveForgotten() {
         losses += 1
-        registered.removeAll()
         registrationsDue.removeAll()
-        registrationsFailed.removeAll()
+        for (room, registration) in registrations {
+            switch registration {
+            case .done, .failed: registrations[room] = nil
+            case .underWay: break
+            }
+        }
         unregisterAgain()
         failed.removeAll()
         for membership in Array(entries.keys) {
@@ -113,8 +133,10 @@ struct PresenceLedger<Waiter> {
 
     /// Gives what failed another chance.
     mutating func retry() {
-        registrationsDue.formUnion(registrationsFailed)
-        registrationsFailed.removeAll()
+        for (room, registration) in registrations where registration == .failed {
+            registrations[room] = nil
+            registrationsDue.insert(room)
+        }
         unregisterAgain()
         let again = failed
         failed.removeAll()
@@ -129,8 +151,8 @@ struct PresenceLedger<Waiter> {
     /// What to send now, with no more than `limit` commands of sessions under way in all.
     mutating func next(limit: Int) -> [Operation] {
         var operations: [Operation] = []
-        for room in registrationsDue where sessionsInRoom[room] != nil && registered.insert(room).inserted {
-            operations.append(.register(room))
+        for room in registrationsDue where sessionsInRoom[room] != nil && registrations[room] == nil {
+            operations.append(register(room))
         }
         registrationsDue.removeAll()
         var index = 0
@@ -144,25 +166,43 @@ struct PresenceLedger<Waiter> {
                 if !entry.isUnderWay, !entry.isWanted { remove(membership) }
                 continue
             }
+            if entry.isWanted, registrations[membership.room] != .done {
+                if !entry.isHeld { held[membership.room, default: []].append(membership) }
+                entry.isHeld = true
+                entries[membership] = entry
+                switch registrations[membership.room] {
+                case nil: operations.append(register(membership.room))
+                case .failed where !entry.waiters.isEmpty: operations.append(register(membership.room))
+                case .failed, .underWay, .done: break
+                }
+                continue
+            }
             entry.isUnderWay = true
             entry.asking = entry.waiters
             entry.waiters = []
-            if entry.isWanted, registered.insert(membership.room).inserted {
-                operations.append(.register(membership.room))
-                listed.insert(membership.room)
-            }
             operations.append(entry.isWanted ? .enter(membership, user: entry.user) : .leave(membership))
             entries[membership] = entry
             lossesAtStart[membership] = losses
             underWay += 1
         }
         queue.removeFirst(index)
-        for room in emptied where sessionsInRoom[room] == nil && listed.remove(room) != nil {
-            registered.remove(room)
-            operations.append(.unregister(room))
+        var later: Set<RoomName> = []
+        for room in emptied where sessionsInRoom[room] == nil {
+            if case .underWay = registrations[room] {
+                later.insert(room)
+            } else if listed.remove(room) != nil {
+                registrations[room] = nil
+                operations.append(.unregister(room))
+            }
         }
-        emptied.removeAll()
+        emptied = later
         return operations
+    }
+
+    private mutating func register(_ room: RoomName) -> Operation {
+        registrations[room] = .underWay(losses: losses)
+        listed.insert(room)
+        return .register(room)
     }
 
     /// A command took effect. Who waited for it.
@@ -179,9 +219,7 @@ struct PresenceLedger<Waiter> {
         switch operation {
         case .enter(let who, _): (membership, isPresent) = (who, true)
         case .leave(let who): (membership, isPresent) = (who, false)
-        case .register(let room):
-            if !tookEffect, registered.remove(room) != nil { registrationsFailed.insert(room) }
-            return []
+        case .register(let room): return registered(room, tookEffect: tookEffect)
         case .unregister(let room):
             if !tookEffect {
                 listed.insert(room)
@@ -211,6 +249,26 @@ struct PresenceLedger<Waiter> {
             entry.isDoubtful = true
             entries[membership] = entry
             failed.append(membership)
+        }
+        return waiters
+    }
+
+    /// Who waited for a registration that failed: whoever was not in the room is not in it now.
+    private mutating func registered(_ room: RoomName, tookEffect: Bool) -> [Waiter] {
+        guard case .underWay(let lossesBefore) = registrations[room] else { return [] }
+        // What was done before a loss does not count: who is let go now begins anew.
+        registrations[room] = tookEffect ? (lossesBefore == losses ? .done : nil) : .failed
+        var waiters: [Waiter] = []
+        for membership in held.removeValue(forKey: room) ?? [] {
+            guard var entry = entries[membership] else { continue }
+            entry.isHeld = false
+            if !tookEffect {
+                waiters += entry.waiters
+                if !entry.waiters.isEmpty, !entry.isPresent { entry.isWanted = false }
+                entry.waiters = []
+            }
+            entries[membership] = entry
+            enqueue(membership)
         }
         return waiters
     }

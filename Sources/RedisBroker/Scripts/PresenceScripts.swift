@@ -1,100 +1,151 @@
 extension Script {
-    /// Lua that dates a change of presence or a list of members: microseconds since 1970, so that who has the list knows
-    /// which changes it contains.
-    private static let revisionFunction = """
-        local function revision()
+    /// Lua that changes who is in a room. `sessions` holds for each session `USER INCARNATION`, and under `revision` that
+    /// of the last change; `users` holds for each user the number of sessions.
+    ///
+    /// Each change has a revision of its own: microseconds since 1970, or one more than the change before it. So who has
+    /// a roster knows which changes it contains. A user's coming and going is published while the room is no crowd; for
+    /// what happens in a crowd one count is published at the end of the call.
+    private static let roomFunctions = """
+        local function open(sessions, users, channel, crowd)
+          local room = {sessions = sessions, users = users, channel = channel, crowd = tonumber(crowd)}
           local now = redis.call('TIME')
-          return string.format('%.0f', now[1] * 1000000 + now[2])
+          room.now = now[1] * 1000000 + now[2]
+          room.revision = tonumber(redis.call('HGET', sessions, 'revision') or 0)
+          return room
+        end
+
+        local function date(room)
+          room.revision = math.max(room.now, room.revision + 1)
+          room.isChanged = true
+          return string.format('%.0f', room.revision)
+        end
+
+        local function changed(room, sign, session, user)
+          local count, dated = redis.call('HLEN', room.users), date(room)
+          room.untold = count > room.crowd and count or nil
+          if not room.untold then
+            redis.call('PUBLISH', room.channel,
+              'p ' .. sign .. ' ' .. count .. ' ' .. dated .. ' ' .. session .. ' ' .. user)
+          end
+        end
+
+        local function forget(room, session, value)
+          if redis.call('HDEL', room.sessions, session) == 0 then return end
+          local user = string.match(value, '^(%S+) ')
+          if user and redis.call('HINCRBY', room.users, user, -1) <= 0 then
+            redis.call('HDEL', room.users, user)
+            changed(room, '-', '-', user)
+          end
+        end
+
+        local function close(room)
+          local dated = string.format('%.0f', room.revision)
+          if room.untold then redis.call('PUBLISH', room.channel, 'p = ' .. room.untold .. ' ' .. dated) end
+          if not room.isChanged then return end
+          if redis.call('EXISTS', room.users) == 1 then
+            redis.call('HSET', room.sessions, 'revision', dated)
+          else
+            redis.call('DEL', room.sessions)
+          end
+        end
+
+        -- That of the last change; of a room where nobody is, that of now.
+        local function current(room)
+          return string.format('%.0f', room.revision > 0 and room.revision or room.now)
         end
         """
 
-    /// Counts a session into a room. Idempotent: only a user's first session is announced.
+    /// Counts sessions into a room. Idempotent: only a user's first session is announced.
     ///
-    /// KEYS: sessions, users. ARGV: channel, session, user, node incarnation, how many members to answer.
-    /// Answers `{number of users, revision, then users}`.
+    /// KEYS: sessions, users. ARGV: channel, how many users make a crowd when exceeded, node incarnation, how many
+    /// members to answer, then for each session: its name, its user.
+    /// Answers `{number of users, revision, then users}`: all, or as many as wanted and any of them.
     static let enterSource = """
-        \(revisionFunction)
-        local sessions, users = KEYS[1], KEYS[2]
-        local channel, session, user = ARGV[1], ARGV[2], ARGV[3]
-        local value = user .. ' ' .. ARGV[4]
-        local dated = revision()
-        local before = redis.call('HGET', sessions, session)
-        if before ~= value then
-          redis.call('HSET', sessions, session, value)
+        \(roomFunctions)
+        local room = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
+        local limit = tonumber(ARGV[4])
+        for i = 5, #ARGV, 2 do
+          local session, user = ARGV[i], ARGV[i + 1]
+          local value = user .. ' ' .. ARGV[3]
+          local before = redis.call('HGET', room.sessions, session)
+          if before ~= value then redis.call('HSET', room.sessions, session, value) end
+          if not before and redis.call('HINCRBY', room.users, user, 1) == 1 then
+            changed(room, '+', session, user)
+          end
         end
-        if not before and redis.call('HINCRBY', users, user, 1) == 1 then
-          redis.call('PUBLISH', channel, 'p + ' .. redis.call('HLEN', users) .. ' ' .. dated .. ' ' .. session .. ' ' .. user)
-        end
+        close(room)
 
-        local limit = tonumber(ARGV[5])
-        local count = redis.call('HLEN', users)
-        local answer = {count, dated}
+        local count = redis.call('HLEN', room.users)
+        local answer = {count, current(room)}
         if limit == 0 then return answer end
         if count <= limit then
-          for _, name in ipairs(redis.call('HKEYS', users)) do answer[#answer + 1] = name end
+          for _, name in ipairs(redis.call('HKEYS', room.users)) do answer[#answer + 1] = name end
           return answer
         end
-        -- Of a crowd any will do, found without walking through all of it; the one who came is among them.
-        answer[3] = user
-        local cursor = '0'
+        -- Of a crowd any will do, found without walking through all of it.
+        local cursor, seen = '0', {}
         repeat
-          local page = redis.call('HSCAN', users, cursor, 'COUNT', limit)
+          local page = redis.call('HSCAN', room.users, cursor, 'COUNT', limit)
           cursor = page[1]
           for i = 1, #page[2], 2 do
             if #answer > limit + 1 then return answer end
-            if page[2][i] ~= user then answer[#answer + 1] = page[2][i] end
+            if not seen[page[2][i]] then
+              seen[page[2][i]] = true
+              answer[#answer + 1] = page[2][i]
+            end
           end
         until cursor == '0'
         return answer
         """
 
-    /// Lua that takes one session of a user out of the counts, and announces the last.
-    private static let forgetFunction = """
-        \(revisionFunction)
-        local function forget(sessions, users, channel, session, value)
-          redis.call('HDEL', sessions, session)
-          local user = string.match(value, '^(%S+) ')
-          if user and redis.call('HINCRBY', users, user, -1) <= 0 then
-            redis.call('HDEL', users, user)
-            redis.call('PUBLISH', channel, 'p - ' .. redis.call('HLEN', users) .. ' ' .. revision() .. ' - ' .. user)
+    /// The users of a room.
+    ///
+    /// KEYS: sessions, users. ARGV: above how many users only their number is wanted (-1: never).
+    /// Answers `{number of users, revision, then users}`.
+    static let membersSource = """
+        \(roomFunctions)
+        local room = open(KEYS[1], KEYS[2], '', 0)
+        local limit, count = tonumber(ARGV[1]), redis.call('HLEN', room.users)
+        if limit >= 0 and count > limit then return {count, current(room)} end
+        return {count, current(room), redis.call('HKEYS', room.users)}
+        """
+
+    /// Counts sessions out of a room. Idempotent: who is not there is not announced.
+    ///
+    /// KEYS: sessions, users. ARGV: channel, how many users make a crowd when exceeded, then sessions. Answers how many
+    /// were there.
+    static let leaveSource = """
+        \(roomFunctions)
+        local room = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
+        local removed = 0
+        for i = 3, #ARGV do
+          local value = redis.call('HGET', room.sessions, ARGV[i])
+          if value then
+            forget(room, ARGV[i], value)
+            removed = removed + 1
           end
         end
-        """
-
-    /// All users of a room.
-    ///
-    /// KEYS: users. Answers `{revision, users}`.
-    static let membersSource = """
-        \(revisionFunction)
-        return {revision(), redis.call('HKEYS', KEYS[1])}
-        """
-
-    /// Counts a session out of a room. Idempotent: who is not there is not announced.
-    ///
-    /// KEYS: sessions, users. ARGV: channel, session.
-    static let leaveSource = """
-        \(forgetFunction)
-        local value = redis.call('HGET', KEYS[1], ARGV[2])
-        if not value then return 0 end
-        forget(KEYS[1], KEYS[2], ARGV[1], ARGV[2], value)
-        return 1
+        close(room)
+        return removed
         """
 
     /// Counts a dead node's sessions out of a room, about 500 in a call. Any number of nodes may do it at a time.
     ///
-    /// KEYS: sessions, users. ARGV: channel, node incarnation, cursor (`0` at first). Answers `{next cursor (0: done),
-    /// how many were removed}`.
+    /// KEYS: sessions, users. ARGV: channel, how many users make a crowd when exceeded, node incarnation, cursor (`0` at
+    /// first). Answers `{next cursor (0: done), how many were removed}`.
     static let sweepSource = """
-        \(forgetFunction)
-        local page = redis.call('HSCAN', KEYS[1], ARGV[3], 'COUNT', 500)
+        \(roomFunctions)
+        local page = redis.call('HSCAN', KEYS[1], ARGV[4], 'COUNT', 500)
+        local room = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
         local removed = 0
         for i = 1, #page[2], 2 do
           local session, value = page[2][i], page[2][i + 1]
-          if string.match(value, ' (%S+)$') == ARGV[2] then
-            forget(KEYS[1], KEYS[2], ARGV[1], session, value)
+          if string.match(value, ' (%S+)$') == ARGV[3] then
+            forget(room, session, value)
             removed = removed + 1
           end
         end
+        close(room)
         return {page[1], removed}
         """
 

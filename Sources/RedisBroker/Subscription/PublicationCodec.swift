@@ -7,6 +7,7 @@ import NIOCore
 ///     m PREVIOUS FIRST TIME SENT_AT COUNT\n  then COUNT times  LENGTH [SESSION]\n BODY     messages
 ///     s SESSION\n JSON                                                                     a signal of that session
 ///     p + COUNT REVISION SESSION USER    p - COUNT REVISION - USER                         a user came, a user went
+///     p = COUNT REVISION                                                                   users came to or left a crowd
 ///
 /// Bodies are slices of the publication, never copied.
 enum PublicationCodec {
@@ -25,7 +26,7 @@ enum PublicationCodec {
         switch rest.readInteger(as: UInt8.self) {
         case UInt8(ascii: "m"): return .messages(try messages(&rest))
         case UInt8(ascii: "s"): return try signal(&rest)
-        case UInt8(ascii: "p"): return .presence(try presence(&rest))
+        case UInt8(ascii: "p"): return try presence(&rest)
         default: throw .unknownKind
         }
     }
@@ -64,18 +65,23 @@ enum PublicationCodec {
         return .signal(rest, origin: origin)
     }
 
-    private static func presence(_ rest: inout ByteBuffer) throws(PublicationError) -> PresenceChange {
+    private static func presence(_ rest: inout ByteBuffer) throws(PublicationError) -> Publication {
         guard let sign = readWord(&rest), let count = readWord(&rest).flatMap(number).flatMap(Int.init(exactly:)),
-            let revision = readWord(&rest).flatMap(number), let origin = readWord(&rest), let name = readWord(&rest),
-            rest.readableBytes == 0,
+            let revision = readWord(&rest).flatMap(number)
+        else { throw .malformedHeader }
+        let mark = String(buffer: sign)
+        if mark == "=", rest.readableBytes == 0 { return .count(count, revision: revision) }
+        guard let origin = readWord(&rest), let name = readWord(&rest), rest.readableBytes == 0,
             let user = UserName(String(buffer: name))
         else { throw .malformedHeader }
-        switch String(buffer: sign) {
+        switch mark {
         case "+":
             guard let session = session(origin) else { throw .malformedHeader }
-            return PresenceChange(user: user, isPresent: true, count: count, origin: session, revision: revision)
+            return .presence(
+                PresenceChange(user: user, isPresent: true, count: count, origin: session, revision: revision))
         case "-":
-            return PresenceChange(user: user, isPresent: false, count: count, origin: nil, revision: revision)
+            return .presence(
+                PresenceChange(user: user, isPresent: false, count: count, origin: nil, revision: revision))
         default:
             throw .malformedHeader
         }

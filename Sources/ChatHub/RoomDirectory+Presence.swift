@@ -1,0 +1,86 @@
+import ChatProtocol
+import Logging
+import NIOCore
+
+/// Who comes and goes: performs what a room's ``PresenceFeed`` decides. One roster is read for a room and node, however
+/// many sessions; for a room without members on this node nothing is kept.
+extension RoomDirectory {
+    func makePresence() -> PresenceFeed {
+        var limits = PresenceFeed.Limits()
+        limits.users = settings.presenceLimit
+        limits.countInterval = settings.countInterval
+        limits.departureDelay = settings.departureDelay
+        limits.retryDelay = settings.retryDelay
+        return PresenceFeed(limits)
+    }
+
+    /// Changes may have been missed: what members were told is compared with the store.
+    func doubtPresence(in room: Room) {
+        guard !room.name.isInbox else { return }
+        perform(room.presence.doubted(), for: room)
+    }
+
+    /// From a loop: a session has joined, and was told who is in the room.
+    func joined(_ name: RoomName, with roster: Roster) {
+        eventLoop.execute { [self] in
+            guard let room = rooms[name] else { return }
+            perform(room.presence.joined(with: roster, at: eventLoop.now), for: room)
+            receivedAllForNow()
+        }
+    }
+
+    func perform(_ action: PresenceFeed.Action, for room: Room) {
+        for notice in action.notices { tell(notice, to: room) }
+        if let question = action.question { askForRoster(question, of: room) }
+        wakePresence(of: room)
+    }
+
+    private func tell(_ notice: PresenceFeed.Notice, to room: Room) {
+        let kind = Delivery.Segment.Kind.notice(revision: notice.revision)
+        // A user is never told of itself: it is there, and knows.
+        switch notice.event {
+        case .came(let user, let origin):
+            append(
+                .userJoined(room: room.name, user: user, count: notice.count), as: kind, exceptFor: origin,
+                exceptUser: user, since: notice.since, to: room)
+        case .left(let user):
+            append(
+                .userLeft(room: room.name, user: user, count: notice.count), as: kind, exceptUser: user,
+                since: notice.since, to: room)
+        case .counted:
+            append(.count(room: room.name, count: notice.count), as: kind, since: notice.since, to: room)
+        }
+    }
+
+    private func askForRoster(_ question: Int, of room: Room) {
+        guard let commands else { return }
+        commands.roster(of: room.name, limit: settings.presenceLimit).assumeIsolated().whenComplete { [self] result in
+            guard rooms[room.name] === room else { return }
+            switch result {
+            case .success(let roster):
+                let wasOpen = room.isOpen
+                perform(room.presence.answered(question, with: roster, at: eventLoop.now), for: room)
+                if room.isOpen, !wasOpen { tellOpened(room) }
+                receivedAllForNow()
+            case .failure(let error):
+                counters.failedReads += 1
+                logger.debug("Reading a room's roster failed", metadata: ["room": "\(room.name)", "error": "\(error)"])
+                room.presence.failed(question, at: eventLoop.now)
+                wakePresence(of: room)
+            }
+        }
+    }
+
+    private func wakePresence(of room: Room) {
+        guard let wakeUp = room.presence.wakeUp else { return }
+        if let scheduled = room.presenceWakeUp, scheduled <= wakeUp { return }
+        room.presenceWakeUp = wakeUp
+        eventLoop.assumeIsolated().scheduleTask(deadline: wakeUp) { [self] in
+            // Another one was scheduled for an earlier time, and has done this one's work.
+            guard rooms[room.name] === room, room.presenceWakeUp == wakeUp else { return }
+            room.presenceWakeUp = nil
+            perform(room.presence.timePassed(at: eventLoop.now), for: room)
+            receivedAllForNow()
+        }
+    }
+}
