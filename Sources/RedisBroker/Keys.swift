@@ -16,4 +16,6 @@ struct Keys: Sendable {
     func rooms(of incarnation: String) -> String { "\(prefix):node:\(incarnation)" }
     /// The channel of the probes that a node sends to itself.
     func probe(of incarnation: String) -> String { "\(prefix):probe:\(incarnation)" }
+    /// One that is in the slot of the tag.
+    func probe(of incarnation: String, tag: String) -> String { "\(prefix):probe:{\(tag)}:\(incarnation)" }
 }

@@ -22,10 +22,13 @@ struct LoopLinks {
     private var links: [Link]
     /// So long one lost connection may take to come back.
     private let patience: TimeAmount
+    /// Patience for all of them at a time, too.
+    private let isForAll: Bool
 
-    init(loops: Int, why: String, patience: TimeAmount = .milliseconds(500)) {
+    init(loops: Int, why: String, patience: TimeAmount = .milliseconds(500), isForAll: Bool = false) {
         links = Array(repeating: .never(why: why), count: loops)
         self.patience = patience
+        self.isForAll = isForAll
     }
 
     /// Why a loop's link does not stand has changed; nil: it stands.
@@ -44,8 +47,14 @@ struct LoopLinks {
     /// Why not all loops can be served; nil when they can, or when that may pass and `isLenient`.
     func failure(at now: NIODeadline, isLenient: Bool) -> String? {
         let failures = links.compactMap(\.failure)
-        guard isLenient, failures.count == 1 else { return failures.first }
-        for case .down(let since, _) in links where now < since + patience { return nil }
-        return failures.first
+        guard isLenient, failures.count == 1 || isForAll else { return failures.first }
+        for link in links {
+            switch link {
+            case .up: break
+            case .down(let since, _) where now < since + patience: break
+            case .never(let why), .down(_, let why): return why
+            }
+        }
+        return nil
     }
 }

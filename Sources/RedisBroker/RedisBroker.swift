@@ -8,7 +8,7 @@ import Synchronization
 /// Rooms through Redis 7: one command connection for each event loop, and one connection that listens.
 ///
 /// It starts without Redis too: it tries until Redis is there, and ``status`` says what is wrong. Where Redis is, an
-/// address says or the sentinels do, for each connection anew.
+/// address says, or sentinels do for each connection anew; in a Redis Cluster there are such connections to each primary.
 package final class RedisBroker: Broker, Service {
     package let eventLoop: any EventLoop
 
@@ -17,8 +17,7 @@ package final class RedisBroker: Broker, Service {
     /// Position in ``commands`` by the loop's identity.
     private let commandsOfLoop: [ObjectIdentifier: RedisCommands]
     let supervisor: RedisSupervisor
-    /// nil: Redis is always in one place.
-    private let guide: SentinelGuide?
+    private let topology: RedisTopology
     private let counters: [RedisCounters]
     private let isStarted = Atomic(false)
     private let isEnded = Atomic(false)
@@ -34,31 +33,13 @@ package final class RedisBroker: Broker, Service {
             name: "\(configuration.prefix)-\(incarnation.prefix { $0 != "." })", logger: logger)
         let loops = Array(group.makeIterator())
         guard let loop = loops.first else { preconditionFailure("an event loop group without event loops") }
-        let guide: SentinelGuide?
-        let target: RedisLink.Target
-        switch configuration.url.topology {
-        case .single(let endpoint):
-            guide = nil
-            target = .fixed(endpoint)
-        case .sentinel(let name, let sentinels):
-            let made = SentinelGuide(
-                name: name, sentinels: sentinels, eventLoop: loop, counters: subscriberCounters, logger: logger
-            ) { links.sentinel($0, on: loop, counters: subscriberCounters) }
-            guide = made
-            target = .asked { made.primary(for: $0) }
-        }
-
-        var commands: [RedisCommands] = []
-        var counters = [subscriberCounters]
-        for (number, loop) in loops.enumerated() {
-            let own = RedisCounters()
-            counters.append(own)
-            commands.append(
-                RedisCommands(
-                    link: links.store(
-                        on: loop, to: target, role: "\(number)", isSubscription: false, counters: own),
-                    configuration: configuration, loopNumber: number, incarnation: incarnation, counters: own,
-                    logger: logger))
+        let own = loops.map { _ in RedisCounters() }
+        let topology = RedisTopology(
+            links, loops: loops, probeID: incarnation, counters: (own: subscriberCounters, loops: own))
+        let commands = zip(topology.routes, own).enumerated().map { number, pair in
+            RedisCommands(
+                link: pair.0, configuration: configuration, loopNumber: number, incarnation: incarnation,
+                counters: pair.1, logger: logger)
         }
         let first = commands[0]
         for one in commands {
@@ -78,13 +59,8 @@ package final class RedisBroker: Broker, Service {
             }
             return EventLoopFuture.andAllSucceed(entered, on: loop)
         }
-        let subscriber = RedisSubscriber(
-            link: links.store(
-                on: loop, to: target, role: "subscription", isSubscription: true, counters: subscriberCounters),
-            commands: first.link, configuration: configuration, probeID: incarnation, counters: subscriberCounters,
-            logger: logger)
         let supervisor = RedisSupervisor(
-            subscriber: subscriber, registry: registry, commands: first, loops: commands.count,
+            subscriber: topology.listener, registry: registry, commands: first, loops: commands.count,
             configuration: configuration, logger: logger)
         for one in commands {
             one.link.events.failureChanged = { [weak one, weak supervisor] in
@@ -99,17 +75,13 @@ package final class RedisBroker: Broker, Service {
                 loop.execute { supervisor.unsuitable(reason) }
             }
         }
-        guide?.moved = { [commands, weak subscriber] place in
-            for one in commands { one.eventLoop.execute { one.link.moved(to: place) } }
-            subscriber?.moved(to: place)
-        }
-        self.guide = guide
+        self.topology = topology
         self.supervisor = supervisor
         self.configuration = configuration
         self.eventLoop = loop
         self.commands = commands
         self.commandsOfLoop = Dictionary(uniqueKeysWithValues: commands.map { (ObjectIdentifier($0.eventLoop), $0) })
-        self.counters = counters
+        self.counters = [subscriberCounters] + own
     }
 
     // MARK: Life
@@ -118,8 +90,8 @@ package final class RedisBroker: Broker, Service {
     package func start() {
         guard !isStarted.exchange(true, ordering: .relaxed) else { return }
         for one in commands { one.eventLoop.execute { one.start() } }
-        eventLoop.execute { [supervisor, guide] in
-            guide?.start()
+        eventLoop.execute { [supervisor, topology] in
+            topology.start()
             supervisor.start()
         }
     }
@@ -165,9 +137,9 @@ package final class RedisBroker: Broker, Service {
         let stopped =
             commands.map { one in one.eventLoop.submit { one.stop() } }
             + [
-                eventLoop.submit { [supervisor, guide] in
+                eventLoop.submit { [supervisor, topology] in
                     supervisor.stop()
-                    guide?.stop()
+                    topology.stop()
                 }
             ]
         try? await EventLoopFuture.andAllComplete(stopped, on: eventLoop).get()
@@ -192,6 +164,7 @@ package final class RedisBroker: Broker, Service {
     package var metrics: RedisBrokerMetrics {
         var sum = RedisBrokerMetrics()
         for one in counters { one.addTo(&sum) }
+        sum.shardProbeNanoseconds = topology.delays.byName
         return sum
     }
 

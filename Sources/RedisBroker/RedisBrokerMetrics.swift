@@ -32,6 +32,12 @@ package struct RedisBrokerMetrics: Sendable, Equatable {
     package var sessionsSwept = 0
     /// Times that the sentinels named another primary, or slots of a cluster got another one.
     package var topologyChanges = 0
+    /// Times that a node of a cluster was asked who serves what.
+    package var topologyRefreshes = 0
+    /// Commands that a node of a cluster sent elsewhere or put off.
+    package var redirections = 0
+    /// By primary of a cluster: the time that the last probe took through it and its subscription.
+    package var shardProbeNanoseconds: [String: Int] = [:]
 }
 
 /// The counters of one event loop, or of one subscription. Written on one loop and read from anywhere, therefore atomic;
@@ -54,6 +60,8 @@ final class RedisCounters: Sendable {
     let probeNanoseconds = Atomic(0)
     let sessionsSwept = Atomic(0)
     let topologyChanges = Atomic(0)
+    let topologyRefreshes = Atomic(0)
+    let redirections = Atomic(0)
 
     func addTo(_ sum: inout RedisBrokerMetrics) {
         sum.commands += commands.load(ordering: .relaxed)
@@ -73,6 +81,8 @@ final class RedisCounters: Sendable {
         sum.probeNanoseconds += probeNanoseconds.load(ordering: .relaxed)
         sum.sessionsSwept += sessionsSwept.load(ordering: .relaxed)
         sum.topologyChanges += topologyChanges.load(ordering: .relaxed)
+        sum.topologyRefreshes += topologyRefreshes.load(ordering: .relaxed)
+        sum.redirections += redirections.load(ordering: .relaxed)
     }
 }
 

@@ -8,7 +8,7 @@ import Synchronization
 ///
 /// `@unchecked Sendable`: every method is called on the broker's loop only, but for ``status``, which is locked.
 final class RedisSupervisor: @unchecked Sendable {
-    let subscriber: RedisSubscriber
+    let subscriber: any RedisListening
     let registry: NodeRegistry
     /// Those of the broker's loop.
     private let commands: RedisCommands
@@ -26,14 +26,19 @@ final class RedisSupervisor: @unchecked Sendable {
     private let refuse: AsyncStream<UnsuitableRedis>.Continuation
 
     init(
-        subscriber: RedisSubscriber, registry: NodeRegistry, commands: RedisCommands, loops: Int,
+        subscriber: any RedisListening, registry: NodeRegistry, commands: RedisCommands, loops: Int,
         configuration: RedisBrokerConfiguration, logger: Logger
     ) {
         self.subscriber = subscriber
         self.registry = registry
         self.commands = commands
         (refusals, refuse) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1))
-        self.links = LoopLinks(loops: loops, why: RedisLink.notConnectedYet)
+        if commands.link.isSharded {
+            // While a cluster replaces a primary all loops miss it, and all other rooms go on.
+            self.links = LoopLinks(loops: loops, why: RedisLink.notConnectedYet, patience: .seconds(3), isForAll: true)
+        } else {
+            self.links = LoopLinks(loops: loops, why: RedisLink.notConnectedYet)
+        }
         self.configuration = configuration
         self.logger = logger
         subscriber.stateChanged = { [weak self] in self?.judge() }
@@ -105,9 +110,12 @@ final class RedisSupervisor: @unchecked Sendable {
     private func judge() {
         let before = status
         let now = commands.eventLoop.now
-        let connection = links.failure(at: now, isLenient: before == .available) ?? subscriber.linkFailure
+        let isLenient = before == .available
+        let trouble = subscriber.trouble(at: now, isLenient: isLenient)
+        let connection =
+            links.failure(at: now, isLenient: isLenient) ?? trouble.flatMap { $0.isOfConnection ? $0.reason : nil }
         let failure =
-            connection ?? (subscriber.hears(at: now) ? nil : "the subscription carries nothing")
+            connection ?? trouble?.reason
             ?? (registry.isRegistered ? nil : "this node is not registered in Redis yet")
         let status = failure.map { BrokerStatus.unavailable($0) } ?? .available
         guard before != status else { return }

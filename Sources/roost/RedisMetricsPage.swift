@@ -40,5 +40,18 @@ extension PrometheusText {
             "roost_redis_topology_changes_total", .counter,
             "Times that sentinels named another primary, or slots of a cluster got another one.",
             metrics.topologyChanges)
+        add(
+            "roost_redis_topology_refreshes_total", .counter,
+            "Times that a node of a cluster was asked who serves what.",
+            metrics.topologyRefreshes)
+        add(
+            "roost_redis_redirections_total", .counter, "Commands that a node of a cluster sent elsewhere or put off.",
+            metrics.redirections)
+        if !metrics.shardProbeNanoseconds.isEmpty {
+            add(
+                "roost_redis_shard_probe_seconds", .gauge,
+                "The last probe's way through each primary of a cluster and its subscription.", by: "shard",
+                metrics.shardProbeNanoseconds.sorted { $0.key < $1.key }.map { ($0.key, Double($0.value) / 1e9) })
+        }
     }
 }

@@ -27,6 +27,14 @@ struct RedisURLTests {
             RedisURL(.sentinel(name: "main", sentinels: [.tcp(host: "a", port: 26379)]))
         ),
         (
+            "redis+cluster://a,b:7000",
+            RedisURL(.cluster(seeds: [.tcp(host: "a", port: 6379), .tcp(host: "b", port: 7000)]))
+        ),
+        (
+            "rediss+cluster://:pw@[::1]:1/",
+            RedisURL(.cluster(seeds: [.tcp(host: "::1", port: 1)]), usesTLS: true, password: "pw")
+        ),
+        (
             "rediss+sentinel://me:p%40w@a:1,[::1],b:2/my%20main/3?sentinel_user=s&sentinel_password=%26",
             RedisURL(
                 .sentinel(
@@ -56,6 +64,11 @@ struct RedisURLTests {
         ("redis+sentinel://a/main?sentinel_user=me", "without a sentinel_password"),
         ("redis+sentinel://a/ma%zin", "hexadecimal"),
         ("redis+sentinel://:a#b@a/main", "%23"),
+        ("redis+cluster://", "lacks a host"),
+        ("redis+cluster://a,", "lacks a host"),
+        ("redis+cluster://a/1", "no databases"),
+        ("redis+cluster://a?x", "follow its hosts"),
+        ("redis+cluster://me@a", "user without a password"),
         ("redis://host:0", "port"),
         ("redis://host:65536", "port"),
         ("redis://host:", "port"),
@@ -86,7 +99,7 @@ struct RedisURLTests {
 
     @Test(arguments: [
         "redis://me:s3cret@host:1/2", "rediss://:s3cret@host", "unix://:s3cret@/run/redis.sock?db=1",
-        "redis+sentinel://:s3cret@a,b/main?sentinel_password=s3cret2",
+        "redis+sentinel://:s3cret@a,b/main?sentinel_password=s3cret2", "redis+cluster://:s3cret@a,b",
     ])
     func aPasswordIsNeverShown(_ text: String) throws {
         let url = try RedisURL(text)

@@ -55,6 +55,43 @@ struct SubscriptionLedgerTests {
         #expect(ledger.confirmedSubscribe(a) == true)
     }
 
+    @Test func aSubscriptionThatRedisEndedIsOffUntilItIsAskedForAgain() {
+        var ledger = SubscriptionLedger()
+        ledger.connected()
+        ledger.subscribe(a)
+        ledger.subscribe(b)
+        _ = ledger.flush()
+        #expect(ledger.confirmedSubscribe(a) == true)
+        #expect(ledger.revoked(a) == true, "it stood")
+        #expect(ledger.revoked(b) == true, "it was refused")
+        #expect(ledger.revoked(a) == false, "once")
+        #expect(ledger.flush() == Batch())
+        ledger.subscribe(a)
+        #expect(ledger.flush() == Batch(subscribe: [a]))
+        #expect(ledger.confirmedSubscribe(a) == true)
+        ledger.unsubscribe(b)
+        #expect(ledger.flush() == Batch(forgotten: [b]))
+    }
+
+    @Test func aSubscriptionThatRedisEndsWhileItIsLeftIsOver() {
+        var ledger = SubscriptionLedger()
+        ledger.connected()
+        ledger.subscribe(a)
+        _ = ledger.flush()
+        _ = ledger.confirmedSubscribe(a)
+        ledger.unsubscribe(a)
+        #expect(ledger.revoked(a) == false, "nobody wants it")
+        #expect(ledger.flush() == Batch(forgotten: [a]))
+        ledger.subscribe(a)
+        _ = ledger.flush()
+        _ = ledger.confirmedSubscribe(a)
+        ledger.unsubscribe(a)
+        _ = ledger.flush()
+        ledger.subscribe(a)
+        #expect(ledger.revoked(a) == false, "the confirmation of what was asked")
+        #expect(ledger.flush() == Batch(subscribe: [a]))
+    }
+
     @Test func leftAndWantedAgainInOneTurnStandsAtOnce() {
         var ledger = SubscriptionLedger()
         ledger.connected()

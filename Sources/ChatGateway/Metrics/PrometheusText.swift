@@ -18,8 +18,8 @@ package struct PrometheusText {
     }
 
     /// One metric with a value per label value.
-    package mutating func add(
-        _ name: String, _ kind: Kind, _ help: String, by label: String, _ values: [(String, Int)]
+    package mutating func add<Value: CustomStringConvertible>(
+        _ name: String, _ kind: Kind, _ help: String, by label: String, _ values: [(String, Value)]
     ) {
         describe(name, kind.rawValue, help)
         for (value, count) in values { text += "\(name){\(label)=\"\(Self.escape(value))\"} \(count)\n" }

@@ -14,8 +14,8 @@ extension RedisCommands {
     func enter(_ room: RoomName, session: SessionID, user: UserName) -> EventLoopFuture<Roster> {
         eventLoop.assertInEventLoop()
         let promise = eventLoop.makePromise(of: Roster.self)
-        guard link.isUp else {
-            promise.fail(BrokerError.unavailable(link.failure ?? "not connected"))
+        if let failure = link.failure(for: room) {
+            promise.fail(BrokerError.unavailable(failure))
             return promise.futureResult
         }
         presence.enter(.init(room: room, session: session), user: user, waiter: promise)

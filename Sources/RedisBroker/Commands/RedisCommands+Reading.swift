@@ -58,7 +58,7 @@ extension RedisCommands {
             .text(keys.channel(room)),
             .integer(Int(configuration.logIdleExpiry.nanoseconds / 1_000_000)),
             .integer(Int(configuration.retryWindow.nanoseconds / 1_000_000)),
-            .text(link.generation.current ?? ""),
+            .text(link.generation(for: room).current ?? ""),
         ]
         for entry in piece {
             arguments.append(.text(entry.position.description))

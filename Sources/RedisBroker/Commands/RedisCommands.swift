@@ -10,7 +10,7 @@ import NIOCore
 /// loop only; every method begins on that loop, and no other code touches the state.
 final class RedisCommands: BrokerCommands, @unchecked Sendable {
     let eventLoop: any EventLoop
-    let link: RedisLink
+    let link: any RedisRoute
     let keys: Keys
     let configuration: RedisBrokerConfiguration
     let counters: RedisCounters
@@ -21,6 +21,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     /// was replaced.
     var incarnation: String
     var presence = PresenceLedger<EventLoopPromise<Roster>>()
+    /// Of a cluster only.
     var isPresenceScheduled = false
     var whenEverybodyLeft: [EventLoopPromise<Void>] = []
     /// To be told when all sessions have entered again.
@@ -33,12 +34,11 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     private var waitingBytes = 0
     private var timer: RepeatedTask?
     /// Stored, and to be acknowledged when the replicas have them too.
-    private var awaitingReplicas: [(completion: AppendQueue.Completion, receipt: Receipt)] = []
-    private var isWaitScheduled = false
+    private var awaitingReplicas: [Int: [(completion: AppendQueue.Completion, receipt: Receipt)]] = [:]
     private var recent: RecentAppends
 
     init(
-        link: RedisLink, configuration: RedisBrokerConfiguration, loopNumber: Int, incarnation: String,
+        link: any RedisRoute, configuration: RedisBrokerConfiguration, loopNumber: Int, incarnation: String,
         counters: RedisCounters, logger: Logger
     ) {
         self.eventLoop = link.eventLoop
@@ -110,7 +110,10 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
         link.run(.append, keys: [keys.log(room), keys.retried(room)], arguments(call, room, known: known)) {
             [self] result in
             appends[room]?.ended()
-            if case .success(.integer(0)) = result { return putOff(call, in: room) }
+            switch result {
+            case .success(.integer(0)), .failure(.moved): return putOff(call, in: room)
+            case .success, .failure: break
+            }
             finish(call, in: room, result)
             sendAppends(of: room)
         }
@@ -120,11 +123,12 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     private func putOff(_ call: [AppendQueue.Waiting], in room: RoomName) {
         appends[room]?.putBack(call)
         let now = eventLoop.now
-        let next = max(link.generation.settles(after: now) ?? now, now + .milliseconds(10))
+        let next = max(link.generation(for: room).settles(after: now) ?? now, now + .milliseconds(10))
         eventLoop.assumeIsolated().scheduleTask(deadline: next) { [self] in sendAppends(of: room) }
     }
 
     private func arguments(_ call: [AppendQueue.Waiting], _ room: RoomName, known: Position) -> [Argument] {
+        let generation = link.generation(for: room)
         var arguments: [Argument] = []
         arguments.reserveCapacity(8 + 3 * call.count)
         arguments += [
@@ -135,8 +139,8 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
             .integer(configuration.logLength),
             .integer(Int(configuration.logIdleExpiry.nanoseconds / 1_000_000)),
             .integer(Int(configuration.retryWindow.nanoseconds / 1_000_000)),
-            .text(link.generation.current ?? ""),
-            .integer(link.generation.settles(after: eventLoop.now) == nil ? 1 : 0),
+            .text(generation.current ?? ""),
+            .integer(generation.settles(after: eventLoop.now) == nil ? 1 : 0),
         ]
         for waiting in call {
             let draft = waiting.draft
@@ -168,7 +172,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
                     LogEntry(position: receipt.position, time: receipt.time, body: waiting.draft.body), to: room,
                     at: eventLoop.now)
             }
-            guard configuration.ackReplicas == 0 else { return awaitReplicas(of: zip(call, receipts)) }
+            guard configuration.ackReplicas == 0 else { return awaitReplicas(of: zip(call, receipts), in: room) }
             for (waiting, receipt) in zip(call, receipts) { waiting.completion(.success(receipt)) }
         case .failure(let error):
             logger.debug("Append failed", metadata: ["room": "\(room)", "reason": "\(error)"])
@@ -177,18 +181,17 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     }
 
     /// Acknowledges when enough replicas have what this connection has written: one WAIT for all that a reading of
-    /// answers brought.
-    private func awaitReplicas(of stored: Zip2Sequence<[AppendQueue.Waiting], [Receipt]>) {
-        awaitingReplicas.append(contentsOf: stored.map { ($0.completion, $1) })
-        guard !isWaitScheduled else { return }
-        isWaitScheduled = true
+    /// answers brought from one place.
+    private func awaitReplicas(of stored: Zip2Sequence<[AppendQueue.Waiting], [Receipt]>, in room: RoomName) {
+        let place = link.place(of: room)
+        let isScheduled = awaitingReplicas[place] != nil
+        awaitingReplicas[place, default: []].append(contentsOf: stored.map { ($0.completion, $1) })
+        guard !isScheduled else { return }
         eventLoop.assumeIsolated().execute { [self] in
-            isWaitScheduled = false
-            let acknowledgements = awaitingReplicas
-            awaitingReplicas.removeAll()
+            let acknowledgements = awaitingReplicas.removeValue(forKey: place) ?? []
             let needed = configuration.ackReplicas
             let patience = Int(configuration.commandTimeout.nanoseconds / 2_000_000)
-            link.send(["WAIT", .integer(needed), .integer(patience)]) { result in
+            link.send(["WAIT", .integer(needed), .integer(patience)], besides: room) { result in
                 var failure: BrokerError?
                 switch result {
                 case .success(.integer(let replicas)) where replicas >= needed: break
@@ -227,12 +230,12 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
 
     func announce(_ event: ByteBuffer, from origin: SessionID, in room: RoomName) {
         eventLoop.assertInEventLoop()
-        guard link.isUp, !link.isCongested(limit: configuration.unsentBytes) else {
+        guard link.failure(for: room) == nil, !link.isCongested(for: room, limit: configuration.unsentBytes) else {
             counters.announcementsDropped.add()
             return
         }
         link.send([
-            "PUBLISH", .text(keys.channel(room)), .bytes(PublicationCodec.signal(event, from: origin)),
+            link.publish, .text(keys.channel(room)), .bytes(PublicationCodec.signal(event, from: origin)),
         ])
     }
 }

@@ -220,7 +220,7 @@ final class RedisConnection: ChannelInboundHandler {
             counters.commandsAnswered.add()
             answer(reply, to: completion)
         case .pushed:
-            if case .error(let text) = reply {
+            if case .error(let text) = reply, Redirection(text)?.isMove != true {
                 return close("Redis refuses the subscription: \(RedisError.trimmed(text))")
             }
             events?.pushed(reply)

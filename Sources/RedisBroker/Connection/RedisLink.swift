@@ -92,6 +92,9 @@ final class RedisLink {
         connection?.close(reason)
     }
 
+    /// The store goes on from this generation of it.
+    func inherit(_ generation: StoreGeneration) { self.generation = generation }
+
     /// Redis is there from now on: leaves any other place at once.
     func moved(to place: RedisURL.Endpoint) {
         eventLoop.assertInEventLoop()
@@ -113,12 +116,16 @@ final class RedisLink {
     }
 
     /// Runs a script by its digest, and whole if Redis does not have it (any more).
+    ///
+    /// - Parameter isAsking: Says ASKING first: the node takes the command though the slot is not its own yet.
     func run(
-        _ script: Script, keys: [String], _ arguments: [Argument],
+        _ script: Script, keys: [String], _ arguments: [Argument], isAsking: Bool,
         _ completion: @escaping RedisConnection.Completion
     ) {
         let rest = [.integer(keys.count)] + keys.map { Argument.text($0) } + arguments
-        let whole: [Argument] = ["EVAL", .text(script.source)] + rest
+        let source = script.index < settings.scripts.count ? settings.scripts[script.index].source : script.source
+        let whole: [Argument] = ["EVAL", .text(source)] + rest
+        if isAsking { send(["ASKING"]) }
         guard script.index < digests.count, let digest = digests[script.index] else {
             return send(whole, completion)
         }
@@ -126,6 +133,7 @@ final class RedisLink {
             guard case .success(.error) = result else { return completion(result) }
             // The only error that arrives as a success is NOSCRIPT: somebody flushed the scripts. EVAL loads it again.
             counters.scriptsReloaded.add()
+            if isAsking { send(["ASKING"]) }
             send(whole, completion)
         }
     }

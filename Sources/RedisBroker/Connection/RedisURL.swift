@@ -2,7 +2,8 @@
 ///
 /// Accepted: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]` and `unix://[USER[:PASSWORD]@]/PATH[?db=N]` for one server,
 /// `redis+sentinel://[USER[:PASSWORD]@]HOST[:PORT],…/NAME[/DB]` for whichever server the sentinels call the primary of
-/// that name; `rediss` in place of `redis` for TLS. User and password are those of the servers that hold data; sentinels that want a login get it by
+/// that name, `redis+cluster://[USER[:PASSWORD]@]HOST[:PORT],…` for a Redis Cluster; `rediss` in place of `redis` for
+/// TLS. User and password are those of the servers that hold data; sentinels that want a login get it by
 /// `?sentinel_user=…&sentinel_password=…`. Everything is percent-decoded; `redis://:SECRET@HOST` is a password alone.
 /// The host of a single server defaults to `127.0.0.1`, the port to 6379, that of a sentinel to 26379.
 package struct RedisURL: Sendable, Equatable {
@@ -15,6 +16,8 @@ package struct RedisURL: Sendable, Equatable {
         case single(Endpoint)
         /// Whichever server these sentinels call the primary called `name`.
         case sentinel(name: String, sentinels: [Endpoint])
+        /// The cluster that these servers belong to.
+        case cluster(seeds: [Endpoint])
     }
 
     package var topology: Topology
@@ -46,7 +49,7 @@ package struct RedisURL: Sendable, Equatable {
 
     package static let acceptedForms = """
         redis://[user:password@]host[:port][/db], unix:///path/to/redis.sock[?db=N], \
-        redis+sentinel://[user:password@]host[:port],…/name[/db]; \
+        redis+sentinel://[user:password@]host[:port],…/name[/db], redis+cluster://[user:password@]host[:port],…; \
         rediss… for TLS
         """
 
@@ -60,8 +63,10 @@ package struct RedisURL: Sendable, Equatable {
         case "redis": self = try Self.network(rest)
         case "unix", "redis+unix": self = try Self.unixSocket(rest)
         case "redis+sentinel": self = try Self.sentinel(rest)
+        case "redis+cluster": self = try Self.cluster(rest)
         case "rediss": self = try Self.network(rest)
         case "rediss+sentinel": self = try Self.sentinel(rest)
+        case "rediss+cluster": self = try Self.cluster(rest)
         default: throw RedisURLError("its scheme \"\(scheme)\" is not known")
         }
         usesTLS = scheme.hasPrefix("rediss")
@@ -114,6 +119,19 @@ package struct RedisURL: Sendable, Equatable {
             throw RedisURLError("it has a sentinel_user without a sentinel_password")
         }
         return url
+    }
+
+    private static func cluster(_ text: Substring) throws(RedisURLError) -> RedisURL {
+        guard !text.contains(where: { $0 == "?" || $0 == "#" }) else {
+            throw RedisURLError("nothing may follow its hosts (write ? and # in a password as %3F and %23)")
+        }
+        var (authority, path) = split(text)
+        let (user, password) = try credentials(from: &authority)
+        guard path.isEmpty || path == "0" else {
+            throw RedisURLError("a cluster has no databases: nothing may follow its hosts")
+        }
+        let seeds = try hosts(authority, port: 6379, "nodes of the cluster: redis+cluster://host:port,host:port")
+        return RedisURL(.cluster(seeds: seeds), user: user, password: password)
     }
 
     /// What is before the first slash and what is after it.
@@ -263,6 +281,8 @@ extension RedisURL: CustomStringConvertible, CustomDebugStringConvertible, Custo
             return "unix://\(login)\(path)\(database == 0 ? "" : "?db=\(database)")"
         case .sentinel(let name, let sentinels):
             return "\(scheme)+sentinel://\(login)\(Self.list(sentinels))/\(name)/\(database)"
+        case .cluster(let seeds):
+            return "\(scheme)+cluster://\(login)\(Self.list(seeds))"
         }
     }
 

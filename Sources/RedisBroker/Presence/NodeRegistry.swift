@@ -15,7 +15,7 @@ final class NodeRegistry {
 
     private(set) var incarnation: String
     private let node: String
-    private let link: RedisLink
+    private let link: any RedisRoute
     private let keys: Keys
     private let configuration: RedisBrokerConfiguration
     private let counters: RedisCounters
@@ -31,7 +31,7 @@ final class NodeRegistry {
     private var isReleased = false
 
     init(
-        incarnation: String, link: RedisLink, configuration: RedisBrokerConfiguration, counters: RedisCounters,
+        incarnation: String, link: any RedisRoute, configuration: RedisBrokerConfiguration, counters: RedisCounters,
         logger: Logger
     ) {
         self.incarnation = incarnation

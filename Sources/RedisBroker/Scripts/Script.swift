@@ -17,5 +17,11 @@ struct Script: Sendable, Equatable {
     static let head = Script(index: 8, source: headSource)
     static let restore = Script(index: 9, source: restoreSource)
 
+    /// For a cluster, where what is published reaches the subscribers of its slot.
+    static let sharded = all.map { script in
+        Script(
+            index: script.index, source: script.source.replacing("redis.call('PUBLISH'", with: "redis.call('SPUBLISH'"))
+    }
+
     static let all = [append, readAfter, readLatest, enter, leave, sweep, heartbeat, members, head, restore]
 }

@@ -6,20 +6,27 @@ import NIOCore
 
 /// The subscribing side: one connection that does nothing but listen. Confined to the broker's loop.
 ///
-/// SUBSCRIBE only, never PSUBSCRIBE: Redis would match every publication of the cluster against every pattern.
-final class RedisSubscriber {
-    private static let channelsInACommand = 1_000
-
+/// SUBSCRIBE only, never PSUBSCRIBE: Redis would match every publication of the cluster against every pattern. In a
+/// Redis Cluster SSUBSCRIBE, to one of its primaries.
+final class RedisSubscriber: RedisListening {
     var delegate: (any BrokerDelegate)?
     /// The connection came to stand or was lost, or a probe was heard after silence.
     var stateChanged: () -> Void = {}
+    /// Redis ended or refused the subscription of a room, or of the probes (nil), and may have said who has the slot now.
+    var evicted: (RoomName?, (slot: Int, Redirection.Place)?) -> Void = { _, _ in }
+    var heardProbe: (TimeAmount) -> Void = { _ in }
 
     private let link: RedisLink
     /// Carries the probes, and keeps alive the logs of rooms that are subscribed.
-    private let commands: RedisLink
+    private let commands: any RedisRoute
     private let configuration: RedisBrokerConfiguration
     private let keys: Keys
-    private let probeChannel: String
+    private var probeChannel: String
+    private let subscribeWord: String
+    private let unsubscribeWord: String
+    private let subscribed: ByteBuffer
+    /// In a cluster the channels of one command must share a slot.
+    private let channelsInACommand: Int
     private let counters: RedisCounters
     private let logger: Logger
 
@@ -27,7 +34,7 @@ final class RedisSubscriber {
     private var probes: ProbeMonitor
     /// The name of a channel, as it arrives, to its room: found without making a string of it.
     private var rooms: [ByteBuffer: RoomName] = [:]
-    private let probeName: ByteBuffer
+    private var probeName: ByteBuffer
     private var confirmed: [RoomName] = []
     private var isFlushScheduled = false
     /// In the present reading.
@@ -35,7 +42,7 @@ final class RedisSubscriber {
     private var renewal: LogRenewal
 
     init(
-        link: RedisLink, commands: RedisLink, configuration: RedisBrokerConfiguration, probeID: String,
+        link: RedisLink, commands: any RedisRoute, configuration: RedisBrokerConfiguration, probeID: String,
         counters: RedisCounters, logger: Logger
     ) {
         self.link = link
@@ -44,6 +51,11 @@ final class RedisSubscriber {
         self.keys = Keys(prefix: configuration.prefix)
         self.probeChannel = keys.probe(of: probeID)
         self.probeName = ByteBuffer(string: probeChannel)
+        let sign = commands.isSharded ? "S" : ""
+        self.subscribeWord = "\(sign)SUBSCRIBE"
+        self.unsubscribeWord = "\(sign)UNSUBSCRIBE"
+        self.subscribed = ByteBuffer(string: subscribeWord.lowercased())
+        self.channelsInACommand = commands.isSharded ? 1 : 1_000
         self.counters = counters
         self.logger = logger
         self.probes = ProbeMonitor(deafAfter: configuration.deafAfter)
@@ -59,8 +71,20 @@ final class RedisSubscriber {
     /// Why the connection does not stand; nil when it does.
     var linkFailure: String? { link.failure }
 
-    /// Whether a probe was heard lately.
-    func hears(at now: NIODeadline) -> Bool { probes.hears(at: now) }
+    func trouble(at now: NIODeadline, isLenient: Bool) -> ListeningTrouble? {
+        if let linkFailure { return ListeningTrouble(reason: linkFailure, isOfConnection: true) }
+        guard !probes.hears(at: now) else { return nil }
+        return ListeningTrouble(reason: "the subscription carries nothing", isOfConnection: false)
+    }
+
+    /// From now on the probes travel on this channel.
+    func listen(toProbesOn channel: String) {
+        guard channel != probeChannel else { return }
+        if link.isUp, !probeChannel.isEmpty { link.send([.text(unsubscribeWord), .text(probeChannel)]) }
+        probeChannel = channel
+        probeName = ByteBuffer(string: channel)
+        if link.isUp { link.send([.text(subscribeWord), .text(probeChannel)]) }
+    }
 
     func start() { link.start() }
 
@@ -88,9 +112,9 @@ final class RedisSubscriber {
 
     /// Sends a probe through Redis to ourselves.
     func probe() {
-        guard link.isUp, commands.isUp else { return }
+        guard link.isUp, commands.isUp, !probeChannel.isEmpty else { return }
         let number = probes.send(at: link.eventLoop.now)
-        commands.send(["PUBLISH", .text(probeChannel), .text(String(number))]) { [weak self] result in
+        commands.send([commands.publish, .text(probeChannel), .text(String(number))]) { [weak self] result in
             if case .failure = result { self?.probes.notSent(number) }
         }
     }
@@ -121,7 +145,7 @@ final class RedisSubscriber {
 
     private func up() {
         probes.listening(at: link.eventLoop.now)
-        link.send(["SUBSCRIBE", .text(probeChannel)])
+        if !probeChannel.isEmpty { link.send([.text(subscribeWord), .text(probeChannel)]) }
         ledger.connected()
         flush()
         // At once, not at the next beat: until it is heard this node is not ready.
@@ -150,8 +174,8 @@ final class RedisSubscriber {
 
     private func flush() {
         let batch = ledger.flush()
-        send("SUBSCRIBE", batch.subscribe)
-        send("UNSUBSCRIBE", batch.unsubscribe)
+        send(.text(subscribeWord), batch.subscribe)
+        send(.text(unsubscribeWord), batch.unsubscribe)
         for room in batch.subscribe { renewLog(room) }
         for room in batch.forgotten { rooms[ByteBuffer(string: keys.channel(room))] = nil }
         if !batch.standing.isEmpty { delegate?.subscribed(to: batch.standing) }
@@ -160,14 +184,15 @@ final class RedisSubscriber {
     private func send(_ command: Argument, _ rooms: [RoomName]) {
         var rest = rooms[...]
         while !rest.isEmpty {
-            link.send([command] + rest.prefix(Self.channelsInACommand).map { .text(keys.channel($0)) })
-            rest = rest.dropFirst(Self.channelsInACommand)
+            link.send([command] + rest.prefix(channelsInACommand).map { .text(keys.channel($0)) })
+            rest = rest.dropFirst(channelsInACommand)
         }
     }
 
     // MARK: What Redis says
 
     private func pushed(_ reply: Reply) {
+        if case .error(let text) = reply { return refused(text) }
         guard case .array(let parts) = reply, parts.count == 3, case .bulk(let kind) = parts[0],
             case .bulk(let channel) = parts[1]
         else {
@@ -178,7 +203,24 @@ final class RedisSubscriber {
             heard(payload, on: channel)
         } else if let room = rooms[channel] {
             confirmed(kind, room)
+        } else if channel == probeName, kind != subscribed {
+            lostProbes(nil)
         }
+    }
+
+    /// Until there is another channel for them no probe is sent.
+    private func lostProbes(_ owner: (slot: Int, Redirection.Place)?) {
+        probeChannel = ""
+        probeName = ByteBuffer()
+        evicted(nil, owner)
+    }
+
+    /// `MOVED`: it does not say of which channel.
+    private func refused(_ error: String) {
+        guard case .moved(let slot, let place)? = Redirection(error) else { return }
+        for room in ledger.told where HashSlot.of(room) == slot && ledger.revoked(room) { evicted(room, (slot, place)) }
+        if !probeChannel.isEmpty, HashSlot.of(probeChannel) == slot { lostProbes((slot, place)) }
+        scheduleFlush()
     }
 
     private func heard(_ payload: ByteBuffer, on channel: ByteBuffer) {
@@ -207,14 +249,15 @@ final class RedisSubscriber {
         let heardBefore = probes.hears(at: now)
         guard let number = PublicationCodec.number(payload), let delay = probes.heard(number, at: now) else { return }
         counters.probeNanoseconds.set(Int(delay.nanoseconds))
+        heardProbe(delay)
         if !heardBefore { stateChanged() }
     }
 
     private func confirmed(_ kind: ByteBuffer, _ room: RoomName) {
-        if kind.readableBytesView.first == UInt8(ascii: "s") {
+        if kind == subscribed {
             if ledger.confirmedSubscribe(room) { confirmed.append(room) } else { scheduleFlush() }
         } else {
-            ledger.confirmedUnsubscribe(room)
+            if ledger.revoked(room) { evicted(room, nil) }
             scheduleFlush()
         }
     }

@@ -110,6 +110,26 @@ struct SubscriptionLedger {
         touch(room)
     }
 
+    /// Redis ended a subscription by itself, or refused it: the room is not on this server any more. Whether it is still
+    /// wanted: then it stays off until ``subscribe(_:)`` or ``unsubscribe(_:)``.
+    mutating func revoked(_ room: RoomName) -> Bool {
+        guard let entry = entries[room] else { return false }
+        switch entry.state {
+        case .off:
+            return false
+        case .unsubscribing:
+            confirmedUnsubscribe(room)
+            return false
+        case .subscribing, .on:
+            entries[room] = Entry(isWanted: entry.isWanted, isDirty: entry.isDirty)
+            if !entry.isWanted { touch(room) }
+            return entry.isWanted
+        }
+    }
+
+    /// Those that Redis has been told of and has not confirmed, or that stand.
+    var told: [RoomName] { entries.filter { $0.value.state != .off }.map(\.key) }
+
     private mutating func touch(_ room: RoomName) {
         guard let entry = entries[room], !entry.isDirty else { return }
         entries[room]?.isDirty = true

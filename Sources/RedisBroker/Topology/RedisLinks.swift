@@ -1,10 +1,11 @@
+import ChatProtocol
 import Logging
 import NIOCore
 
 /// Makes the links of one broker.
 struct RedisLinks {
     /// While a failover runs, attempts follow each other quickly: the mean pause is half of this.
-    private static let longestPause = TimeAmount.milliseconds(500)
+    private static let longestPause = Duration.milliseconds(500)
 
     let configuration: RedisBrokerConfiguration
     let connector: RedisConnector
@@ -14,34 +15,43 @@ struct RedisLinks {
 
     /// Carries commands, or a subscription, on one event loop.
     func store(
-        on loop: any EventLoop, to target: RedisLink.Target, role: String, isSubscription: Bool, counters: RedisCounters
+        on loop: any EventLoop, to target: RedisLink.Target, role: String, isSubscription: Bool,
+        counters: RedisCounters
     ) -> RedisLink {
         var backoff = configuration.backoff
-        if case .single = configuration.url.topology {
-        } else {
-            backoff.longest = min(backoff.longest, Self.longestPause)
+        var scripts = Script.all
+        switch configuration.url.topology {
+        case .single: break
+        case .sentinel: backoff.maximum = min(backoff.maximum, Self.longestPause)
+        case .cluster:
+            backoff.maximum = min(backoff.maximum, Self.longestPause)
+            scripts = Script.sharded
         }
         return RedisLink(
             eventLoop: loop, target: target, connector: connector,
             settings: .init(
-                url: configuration.url, clientName: "\(name)-\(role)", scripts: isSubscription ? [] : Script.all,
+                url: configuration.url, clientName: "\(name)-\(role)", scripts: isSubscription ? [] : scripts,
                 isSubscription: isSubscription, handshakeTimeout: configuration.connectTimeout,
                 commandTimeout: configuration.commandTimeout, pingInterval: configuration.pingInterval),
             backoff: backoff, settlingTime: configuration.settlingTime, counters: counters, logger: logger)
     }
 
-    /// Asks a sentinel.
-    func sentinel(_ endpoint: RedisURL.Endpoint, on loop: any EventLoop, counters: RedisCounters) -> RedisLink {
-        let patience = min(SentinelGuide.patience, configuration.connectTimeout)
+    /// Asks a sentinel, or a node of a cluster, where the data is.
+    ///
+    /// - Parameter url: How to log in.
+    func guide(
+        on loop: any EventLoop, to target: RedisLink.Target, url: RedisURL, patience: TimeAmount,
+        counters: RedisCounters
+    ) -> RedisLink {
+        let patience = min(patience, configuration.connectTimeout)
         return RedisLink(
-            eventLoop: loop, target: .fixed(endpoint), connector: connector,
+            eventLoop: loop, target: target, connector: connector,
             settings: .init(
-                url: configuration.url.ofSentinels, clientName: "\(name)-sentinel", scripts: [], isSubscription: false,
-                peer: .guide, handshakeTimeout: patience, commandTimeout: patience,
-                pingInterval: configuration.pingInterval),
+                url: url, clientName: "\(name)-guide", scripts: [], isSubscription: false, peer: .guide,
+                handshakeTimeout: patience, commandTimeout: patience, pingInterval: configuration.pingInterval),
             backoff: .init(
-                shortest: configuration.backoff.shortest, longest: min(configuration.backoff.longest, Self.longestPause)
-            ),
+                initial: configuration.backoff.initial,
+                maximum: min(configuration.backoff.maximum, Self.longestPause)),
             settlingTime: configuration.settlingTime, counters: counters, logger: logger)
     }
 }
