@@ -125,6 +125,8 @@ private final class WatchedCommands: BrokerCommands {
 
     func leave(_ room: RoomName, session: SessionID) { commands.leave(room, session: session) }
 
+    func roster(of room: RoomName, limit: Int) -> EventLoopFuture<Roster> { commands.roster(of: room, limit: limit) }
+
     func members(of room: RoomName, after user: UserName?, limit: Int) -> EventLoopFuture<Roster> {
         commands.members(of: room, after: user, limit: limit)
     }
