@@ -145,7 +145,7 @@ final class TestSession: HubSession {
         if becomesUnwritableAfterWrites <= 0 { isWritable = true }
     }
 
-    private static func nextPayload(_ frames: inout ByteBuffer) -> ByteBuffer? {
+    static func nextPayload(_ frames: inout ByteBuffer) -> ByteBuffer? {
         guard let head = frames.readInteger(as: UInt8.self), head == 0x81,
             let short = frames.readInteger(as: UInt8.self)
         else { return nil }
