@@ -302,12 +302,9 @@ package struct RoomFeed: Sendable {
                 fruitlessReads = 0
             case .beyondHole:
                 if fruitlessReads >= Self.fruitlessReadsLimit {
-                    // The log does not have what the publication says stood before it, and never will.
-                    items.append(.gap(after: position, before: batch.first))
-                    items.append(.batch(batch, skipping: 0))
-                    position = batch.last ?? position
-                    fruitlessReads = 0
-                    toldLossAfter = nil
+                    // The log has nothing after our position, so not this either: another store than the one that is
+                    // read has said it. If it is true after all, an audit brings it.
+                    repetitions += batch.messages.count
                     continue
                 }
                 for later in waiting[index...] { hold(later) }

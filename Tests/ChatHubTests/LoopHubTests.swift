@@ -223,32 +223,23 @@ struct LoopHubTests {
     }
 
     @Test func aGapIsToldToWhoCatchesUpFromTheLogToo() throws {
-        let bench = try HubBench()
-        let slow = TestSession("slow")
-        bench.join(general, slow)
-        let first = bench.post("1", to: general)?.position ?? .zero
-        slow.isWritable = false
-        bench.post("2", to: general)
-        // The node hears that the log was lost, and then of a message in a new epoch.
-        let new = Position(epoch: first.epoch + 1_000_000, seq: 1)
-        let (body, _) = StoredMessage.render(
-            room: general, user: .of("alice"), id: nil, to: nil, content: Content(string: "new"))
-        bench.directory.received(
-            .messages(
-                MessageBatch(
-                    previous: Position(epoch: first.epoch, seq: 9), first: new, time: 1, sentAt: 1,
-                    messages: [.init(body: body, exceptFor: nil)])), in: general)
-        bench.directory.receivedAllForNow()
-        bench.run()
-        slow.texts = []
-        slow.isWritable = true
-        bench.hubs[0].writable(slow)
-        bench.run()
-        bench.advance(by: .seconds(2))
-        #expect(slow.texts.first == "2")
-        // (The store knows nothing of it, so that later audits tell of it as lost again.)
-        #expect(slow.texts.dropFirst().first?.hasPrefix("gap") == true)
-        #expect(slow.texts.dropFirst(2).first == "new")
+        let cluster = try SimulatedCluster()
+        let slow = SimulatedClient("slow")
+        cluster.connect(slow)
+        cluster.run()
+        cluster.post("1", from: slow)
+        cluster.run()
+        slow.session?.isWritable = false
+        cluster.post("2", from: slow)
+        cluster.run()
+        let lost = try #require(cluster.log.last?.position)
+        cluster.store.flush()
+        cluster.postElsewhere("new")
+        cluster.run()
+        cluster.becomesWritable(slow)
+        cluster.advance(by: .seconds(2))
+        let new = try #require(cluster.log.last?.position)
+        #expect(slow.texts == ["1", "2", "gap \(lost) \(new)", "new"])
     }
 
     @Test func aReplayStopsWhereTheSocketTakesNoMoreAndGoesOnLater() throws {
