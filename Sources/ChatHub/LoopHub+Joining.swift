@@ -112,9 +112,10 @@ extension LoopHub {
         _ member: Member, with plan: ReplayPlan, roster: Roster?, in room: LoopRoom,
         completion: @escaping (Result<JoinOutcome, BrokerError>) -> Void
     ) {
-        // A client that comes from a node which is ahead of this one has seen more than this room has delivered here.
+        // A client that comes from a node which is ahead of this one has seen more than this room has delivered here, and
+        // of a log that is ahead of it the latest messages may all be yet to come.
         var head = room.position
-        if plan.recovered == true, let start = plan.start { head = max(head, start) }
+        if plan.recovered != false, let start = plan.start { head = max(head, start) }
         completion(.success(JoinOutcome(position: head, recovered: plan.recovered, roster: roster)))
         guard !member.isGone else { return }
         if let roster {
