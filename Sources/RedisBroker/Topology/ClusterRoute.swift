@@ -24,7 +24,7 @@ final class ClusterRoute: RedisRoute {
         var isBoundToStore: Bool {
             switch what {
             case .command: false
-            case .script(let script, _, _): script == .append
+            case .script(let script, _, _): script.index == Script.append.index
             }
         }
     }
@@ -264,11 +264,15 @@ final class ClusterRoute: RedisRoute {
         guard !isStopped, eventLoop.now + pause < call.deadline else { return call.completion(.failure(error)) }
         var call = call
         call.attempts += 1
-        eventLoop.assumeIsolated().scheduleTask(in: pause) { [self] in perform(call) }
+        eventLoop.assumeIsolated().scheduleTask(in: pause) { [self] in
+            // The store may be another one by then: what depends on it is to be said anew.
+            if call.isBoundToStore { call.completion(.failure(.moved)) } else { perform(call) }
+        }
     }
 }
 
 extension BrokerError {
-    /// The room's data is at another primary now: what was to be done there must be said anew.
-    static let moved = BrokerError.unavailable("the room has moved to another primary of the cluster")
+    /// Nothing was done, and the room's data is, or may be, at another primary now: what was to be done there must be
+    /// said anew.
+    static let moved = BrokerError.unavailable("the room moves to another primary of the cluster")
 }
