@@ -103,6 +103,10 @@ final class SimulatedCommands: BrokerCommands, @unchecked Sendable {
         link.send({ $0.leave(session) }) { _ in }
     }
 
+    func roster(of room: RoomName, limit: Int) -> EventLoopFuture<Roster> {
+        ask { $0.roster(limit: limit) }
+    }
+
     func members(of room: RoomName, after user: UserName?, limit: Int) -> EventLoopFuture<Roster> {
         ask { $0.roster(limit: limit) }
     }
