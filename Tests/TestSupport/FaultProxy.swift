@@ -36,10 +36,13 @@ package final class FaultProxy: Sendable {
     private let listener: any Channel
     private let state: ProxyState
 
+    /// Of their own, so that a test's many clients do not slow them down.
+    private static let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
     /// - Parameter target: the port of the real server on 127.0.0.1, which may be away.
     package static func start(before target: Int) async throws -> FaultProxy {
         let state = ProxyState()
-        let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        let listener = try await ServerBootstrap(group: loops)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { client in
                 client.eventLoop.makeCompletedFuture {

@@ -18,7 +18,7 @@ extension FaultTests.OneRedis {
         #expect(proxies.map(\.lost).reduce(0, +) >= 30)
         let slowest = traffic.lags.max() ?? .zero
         print("fault: lost publications: repaired within \(Int(slowest / .milliseconds(1))) ms of the first delivery")
-        #expect(slowest < .seconds(1))
+        #expect(slowest < .seconds(3))
     }
 
     @Test("The last publication of a room is lost: found without another message")
