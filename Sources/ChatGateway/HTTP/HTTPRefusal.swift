@@ -34,6 +34,7 @@ package struct HTTPRefusal: Error, Sendable, Equatable {
             "Content-Type": "application/json; charset=utf-8",
             "Content-Length": String(body.readableBytes),
             "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
             "Date": HTTPDate.now(),
             "Connection": "close",
         ]

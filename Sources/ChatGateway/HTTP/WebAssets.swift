@@ -41,7 +41,16 @@ package struct WebAssets: Sendable {
 
     /// The page needs nothing but its own files, and a WebSocket to wherever the user says.
     static let contentSecurityPolicy =
-        "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
+        + "frame-ancestors 'none'"
+
+    /// What browsers must not do with the files beside: guess their type, tell others where the user was, frame them,
+    /// share a process with pages that open them, or use the machine's devices.
+    private static let protections = [
+        ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"), ("X-Frame-Options", "DENY"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
+    ]
 
     private let assets: [Asset]
 
@@ -82,9 +91,10 @@ package struct WebAssets: Sendable {
             .eTag: asset.tag,
             .cacheControl: "no-cache",
             .contentSecurityPolicy: contentSecurityPolicy,
-            .xContentTypeOptions: "nosniff",
         ]
-        if let name = HTTPField.Name("Referrer-Policy") { fields[name] = "no-referrer" }
+        for (name, value) in protections {
+            if let name = HTTPField.Name(name) { fields[name] = value }
+        }
         // Pages of other people may import the client library.
         if asset.name == "roost.js" { fields[.accessControlAllowOrigin] = "*" }
         if let known = request.headers[.ifNoneMatch], matches(known, asset.tag) {
