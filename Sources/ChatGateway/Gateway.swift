@@ -22,6 +22,8 @@ package final class Gateway: Service {
     private let door: FrontDoor
     private let authenticator: Authenticator?
     private let environments: [NIOLoopBound<ChatSession.Environment>]
+    private let tls: TLSIdentity?
+    private let opsTLS: TLSIdentity?
 
     /// What belongs to one event loop.
     private struct Lane: Sendable {
@@ -50,6 +52,8 @@ package final class Gateway: Service {
             authenticator = try await Authenticator(authentication, logger: logger)
         }
         self.authenticator = authenticator
+        tls = try configuration.tls.map { try TLSIdentity($0, logger: logger) }
+        opsTLS = try configuration.opsTLS.map { try TLSIdentity($0, logger: logger) }
         var lanes: [Lane] = []
         var environments: [NIOLoopBound<ChatSession.Environment>] = []
         for (index, loop) in group.makeIterator().enumerated() {
@@ -103,6 +107,9 @@ package final class Gateway: Service {
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await Self.despiteGracefulShutdown { try await listener.run() } }
             tasks.addTask { try await Self.despiteGracefulShutdown { try await operations.run() } }
+            for identity in [tls, opsTLS].compactMap({ $0 }) {
+                tasks.addTask { await FileWatch(paths: identity.paths).run { identity.reload() } }
+            }
             if let authenticator, let path = authenticator.keysFile {
                 tasks.addTask { await FileWatch(paths: [path]).run { await authenticator.reload() } }
             }
@@ -147,8 +154,13 @@ package final class Gateway: Service {
         router.middlewares.add(JSONErrors())
         WebAssets(needsToken: authenticator != nil).add(to: router)
         roomRoutes.add(to: router)
+        var foundation: GatewayListener.Foundation?
+        if let tls {
+            foundation = { channel in try channel.pipeline.syncOperations.addHandler(tls.makeHandler()) }
+        }
         return GatewayListener(
-            configuration: settings, group: group, doorkeeper: door, responder: router.buildResponder(), logger: logger)
+            configuration: settings, group: group, doorkeeper: door, responder: router.buildResponder(),
+            foundation: foundation, logger: logger)
     }
 
     private var roomRoutes: RoomRoutes {
@@ -185,7 +197,7 @@ package final class Gateway: Service {
 
     private func makeOperationsListener() -> OperationsListener {
         OperationsListener(
-            host: configuration.opsHost, port: configuration.opsPort, group: group, logger: logger,
+            host: configuration.opsHost, port: configuration.opsPort, group: group, tls: opsTLS, logger: logger,
             readiness: { [self] in readiness },
             metrics: { [self] in await metricsPage() },
             endSessions: { [self] in await endSessions(of: $0) },

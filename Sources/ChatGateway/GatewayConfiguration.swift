@@ -10,6 +10,9 @@ package struct GatewayConfiguration: Sendable {
     /// Where health and metrics are.
     package var opsHost = "127.0.0.1"
     package var opsPort = 9080
+    /// Nil: without TLS.
+    package var tls: TLSFiles?
+    package var opsTLS: TLSFiles?
     package var isEchoEnabled = false
     /// Origins of pages that may connect, as browsers write them; none: only pages of the node's own host and port.
     package var allowedOrigins: Set<String> = []

@@ -114,6 +114,12 @@ extension ServeConfiguration {
         gateway.opsPort = opsListen.port
         gateway.isEchoEnabled = enableEcho
         gateway.authentication = authentication
+        if !tlsCert.isEmpty {
+            gateway.tls = TLSFiles(certificate: tlsCert, key: tlsKey)
+            if !opsClientCA.isEmpty {
+                gateway.opsTLS = TLSFiles(certificate: tlsCert, key: tlsKey, clientAuthorities: opsClientCA)
+            }
+        }
         gateway.allowedOrigins = Set(allowedOrigins.map { $0.lowercased() })
         gateway.maxMessageBytes = maxMessageBytes
         gateway.maxConnections = maxConnections

@@ -51,6 +51,7 @@ struct ServeConfigurationTests {
         case "auth-secret-algorithm": ("HS512", #""HS512""#)
         case "auth-keys-file": ("/etc/keys.json", #""/etc/keys.json""#)
         case "auth-issuer", "auth-audience": ("us", #""us""#)
+        case "tls-cert", "tls-key", "ops-client-ca": ("/etc/some.pem", #""/etc/some.pem""#)
         case "auth-leeway": ("7", "7")
         case "api-key-hashes":
             (String(repeating: "0a", count: 32), #"["\#(String(repeating: "0a", count: 32))"]"#)
@@ -67,6 +68,24 @@ struct ServeConfigurationTests {
         }
     }
 
+    /// Flags without which a setting is refused.
+    private static func neededWith(_ setting: Setting) -> [String] {
+        switch setting.name {
+        case "tls-cert": ["--tls-key", "/k"]
+        case "tls-key": ["--tls-cert", "/c"]
+        case "ops-client-ca": ["--tls-cert", "/c", "--tls-key", "/k"]
+        default: []
+        }
+    }
+
+    @Test("Certificate and key belong together, and clients' certificates need both")
+    func tlsFiles() {
+        #expect(problems(["--tls-cert", "/c"]).count == 1)
+        #expect(problems(["--tls-key", "/k"]).count == 1)
+        #expect(problems(["--ops-client-ca", "/ca"]).count == 1)
+        #expect(problems(["--tls-cert", "/c", "--tls-key", "/k", "--ops-client-ca", "/ca"]) == [])
+    }
+
     @Test("Without any, the defaults hold")
     func defaults() throws {
         #expect(try load() == ServeConfiguration())
@@ -77,10 +96,11 @@ struct ServeConfigurationTests {
     func everySourceReachesEverySetting(setting: Setting) throws {
         let (text, json) = Self.example(of: setting)
         let arguments = setting.fileForm == .boolean ? ["--\(setting.name)"] : ["--\(setting.name)", text]
-        let byFlag = try load(arguments)
-        #expect(byFlag != ServeConfiguration())
-        #expect(try load(environment: [setting.environmentName: text]) == byFlag)
-        #expect(try load(file: "{\"\(setting.name)\": \(json)}") == byFlag)
+        let needed = Self.neededWith(setting)
+        let byFlag = try load(arguments + needed)
+        #expect(byFlag != (try load(needed.isEmpty ? [] : ["--tls-cert", "/c", "--tls-key", "/k"])))
+        #expect(try load(needed, environment: [setting.environmentName: text]) == byFlag)
+        #expect(try load(needed, file: "{\"\(setting.name)\": \(json)}") == byFlag)
     }
 
     @Test("A flag goes before the environment, the environment before the file")

@@ -11,8 +11,13 @@ package final class RawConnection: Sendable {
         self.inbox = inbox
     }
 
-    /// - Parameter receiveBuffer: bytes that the kernel takes while nobody reads; nil: as many as it likes.
-    package static func connect(host: String, port: Int, receiveBuffer: Int? = nil) async throws -> RawConnection {
+    /// - Parameters:
+    ///   - receiveBuffer: bytes that the kernel takes while nobody reads; nil: as many as it likes.
+    ///   - prepare: adds handlers below, such as TLS.
+    package static func connect(
+        host: String, port: Int, receiveBuffer: Int? = nil,
+        prepare: @escaping @Sendable (any Channel) throws -> Void = { _ in }
+    ) async throws -> RawConnection {
         var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connectTimeout(.seconds(5))
         if let receiveBuffer {
             bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: .init(receiveBuffer))
@@ -21,6 +26,7 @@ package final class RawConnection: Sendable {
             try await bootstrap
             .connect(host: host, port: port) { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    try prepare(channel)
                     let inbox = Inbox()
                     try channel.pipeline.syncOperations.addHandler(inbox)
                     return RawConnection(

@@ -56,14 +56,16 @@ package final class RawWebSocket: Sendable {
     }
 
     /// - Throws: ``RefusedHandshake`` when the answer is not 101.
-    package static func open(port: Int, query: String, headers: [String: String] = [:], receiveBuffer: Int? = nil)
-        async throws -> RawWebSocket
-    {
+    package static func open(
+        port: Int, query: String, headers: [String: String] = [:], receiveBuffer: Int? = nil,
+        prepare: @escaping @Sendable (any Channel) throws -> Void = { _ in }
+    ) async throws -> RawWebSocket {
         let fields = [
             "Host": "127.0.0.1:\(port)", "Upgrade": "websocket", "Connection": "Upgrade",
             "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
         ].merging(headers) { $1 }
-        let connection = try await RawConnection.connect(host: "127.0.0.1", port: port, receiveBuffer: receiveBuffer)
+        let connection = try await RawConnection.connect(
+            host: "127.0.0.1", port: port, receiveBuffer: receiveBuffer, prepare: prepare)
         do {
             try await connection.send(
                 "GET /ws?\(query) HTTP/1.1\r\n" + fields.map { "\($0): \($1)\r\n" }.joined() + "\r\n")

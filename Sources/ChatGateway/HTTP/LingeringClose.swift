@@ -1,4 +1,5 @@
 import NIOCore
+import NIOSSL
 
 /// Ends a connection so that the peer reads the last answer: output is shut down, and whatever still comes in is
 /// thrown away until the peer ends its side too, or for a bounded time. Closing at once could reset the connection and
@@ -20,7 +21,10 @@ final class LingeringClose: ChannelInboundHandler {
         guard channel.isActive else { return }
         do {
             let closing = LingeringClose(wheel: wheel, timeout: timeout)
-            try channel.pipeline.syncOperations.addHandler(closing, position: .first)
+            let pipeline = channel.pipeline.syncOperations
+            // TLS still has to hear how the peer ends it.
+            let tls = try? pipeline.handler(type: NIOSSLServerHandler.self)
+            try pipeline.addHandler(closing, position: tls.map { .after($0) } ?? .first)
             try channel.syncOptions?.setOption(.autoRead, value: true)
             channel.close(mode: .output, promise: nil)
         } catch {

@@ -1,6 +1,7 @@
 package import ChatProtocol
 import HTTPTypes
 import Hummingbird
+import HummingbirdCore
 package import Logging
 package import NIOCore
 import ServiceLifecycle
@@ -17,6 +18,7 @@ package struct OperationsListener: Service {
     private let host: String
     private let port: Int
     private let group: any EventLoopGroup
+    private let tls: TLSIdentity?
     private let responder: RouterResponder<HTTPContext>
     private let logger: Logger
     private let onListening: @Sendable (SocketAddress) async -> Void
@@ -27,7 +29,7 @@ package struct OperationsListener: Service {
     ///   - endSessions: closes a user's sessions on this node, and says how many there were.
     ///   - onListening: told the address, with the port that was chosen.
     package init(
-        host: String, port: Int, group: any EventLoopGroup, logger: Logger,
+        host: String, port: Int, group: any EventLoopGroup, tls: TLSIdentity? = nil, logger: Logger,
         readiness: @escaping @Sendable () async -> Readiness,
         metrics: @escaping @Sendable () async -> ByteBuffer,
         endSessions: @escaping @Sendable (UserName) async -> Int = { _ in 0 },
@@ -36,6 +38,7 @@ package struct OperationsListener: Service {
         self.host = host
         self.port = port
         self.group = group
+        self.tls = tls
         self.logger = logger
         self.onListening = onListening
         let router = Router(context: HTTPContext.self, options: .autoGenerateHeadEndpoints)
@@ -67,7 +70,7 @@ package struct OperationsListener: Service {
         logger.logLevel = .critical
         let application = Application(
             responder: responder,
-            server: .http1(configuration: .init(idleTimeout: .seconds(60))),
+            server: server,
             configuration: .init(address: .hostname(host, port: port)),
             onServerRunning: { channel in
                 if let address = channel.localAddress { await onListening(address) }
@@ -80,6 +83,14 @@ package struct OperationsListener: Service {
             throw ListenError(host: host, port: port, underlying: error)
         } catch let error as SocketAddressError {
             throw ListenError(host: host, port: port, underlying: error)
+        }
+    }
+
+    private var server: HTTPServerBuilder {
+        let configuration = HTTP1Channel.Configuration(idleTimeout: .seconds(60))
+        guard let tls else { return .http1(configuration: configuration) }
+        return HTTPServerBuilder { responder in
+            TLSChildChannel(base: HTTP1Channel(responder: responder, configuration: configuration), identity: tls)
         }
     }
 

@@ -44,6 +44,12 @@ extension ServeConfiguration {
             problems.append("drain-deadline must not be less than drain-time")
         }
         problems += configuration.problemsWithAuthentication
+        if configuration.tlsCert.isEmpty != configuration.tlsKey.isEmpty {
+            problems.append("tls-cert and tls-key belong together: give both")
+        }
+        if !configuration.opsClientCA.isEmpty, configuration.tlsCert.isEmpty {
+            problems.append("ops-client-ca needs tls-cert and tls-key")
+        }
         guard problems.isEmpty else { throw ConfigurationError(problems: problems) }
         return configuration
     }

@@ -8,6 +8,10 @@ struct ServeConfiguration: Sendable, Equatable {
     var listen = ListenAddress(host: "127.0.0.1", port: 8080)
     /// Where operators look: health and metrics.
     var opsListen = ListenAddress(host: "127.0.0.1", port: 9080)
+    /// Empty, as the next two: without TLS.
+    var tlsCert = ""
+    var tlsKey = ""
+    var opsClientCA = ""
     /// This gateway's name in the cluster; empty: see ``nodeName``.
     var node = ""
     /// Event loops, one thread each.

@@ -11,6 +11,9 @@ struct ServeOptions: ParsableArguments {
 
     @Option(help: .setting("listen")) var listen: String?
     @Option(help: .setting("ops-listen")) var opsListen: String?
+    @Option(help: .setting("tls-cert")) var tlsCert: String?
+    @Option(help: .setting("tls-key")) var tlsKey: String?
+    @Option(help: .setting("ops-client-ca")) var opsClientCA: String?
     @Option(help: .setting("node")) var node: String?
     @Option(help: .setting("loops")) var loops: String?
 

@@ -9,6 +9,18 @@ extension Setting {
             "ops-listen", \.opsListen, flag: \.opsListen,
             "where /healthz, /readyz and /metrics are; not for the public"),
         .text(
+            "tls-cert", \.tlsCert, flag: \.tlsCert, accepted: "a path", default: "none: without TLS",
+            "the certificate (PEM), with those that vouch for it, for TLS 1.2 and 1.3; read again when it changes",
+            where: isFilled),
+        .text(
+            "tls-key", \.tlsKey, flag: \.tlsKey, accepted: "a path", default: "none",
+            "the certificate's private key (PEM)",
+            where: isFilled),
+        .text(
+            "ops-client-ca", \.opsClientCA, flag: \.opsClientCA, accepted: "a path", default: "none: without TLS",
+            "certificates (PEM) of which one must vouch for each client of ops-listen, which then speaks TLS, too",
+            where: isFilled),
+        .text(
             "node", \.node, flag: \.node,
             accepted: "a letter or digit and up to 63 letters, digits, '.', '_', ':' or '-'",
             default: "host name and port", "this gateway's name, unique in the cluster", where: isNodeName),
