@@ -159,7 +159,7 @@ package enum Restoration: Sendable, Equatable {
     /// The log holds them at their positions.
     case restored
     /// The log has gone on without them, in a newer epoch. They stand in it again under new positions; those after this
-    /// one, the last that the log and the giver have in common, are void.
+    /// one, the last that the log and the giver have in common, are void (`.zero`: all).
     case forked(at: Position)
 }
 

@@ -100,7 +100,8 @@ final class MemoryStore {
         var fork: Position?
         var hint: (previous: Position, entry: LogEntry)?
         for entry in tail {
-            if entry.position > room.head, lost.isEmpty {
+            let isBeyond = entry.position > room.head
+            if isBeyond, lost.isEmpty, room.head == .zero || room.head.isContinued(by: entry.position) {
                 hint = (room.head, entry)
                 room.entries.append(entry)
                 room.head = entry.position
@@ -111,8 +112,9 @@ final class MemoryStore {
             let before = next > room.start ? room.entries[next - 1].position : nil
             if before == entry.position { continue }
             let following = next < room.entries.endIndex ? room.entries[next].position : .zero
-            guard !lost.isEmpty || (following.epoch > entry.position.epoch && following.seq == 1) else { continue }
-            fork = fork ?? before ?? Position(epoch: entry.position.epoch, seq: entry.position.seq - 1)
+            guard !lost.isEmpty || isBeyond || (following.epoch > entry.position.epoch && following.seq == 1)
+            else { continue }
+            fork = fork ?? before ?? .zero
             lost.append(entry)
         }
         if let hint { publish(hint.entry, after: hint.previous, in: name) }

@@ -1,11 +1,11 @@
 extension Script {
     /// Gives a log back what its store lost.
     ///
-    /// An entry beyond the end gets its old position again, and no generation: so the next append begins a new epoch, as
-    /// others may have been given positions that nobody gives back. An entry that the log went on without gets a new
-    /// position at the end, once: a note under its old one tells whoever gives it back later, and a copy that its sender
-    /// has stored again meanwhile counts as well. What is missing for another reason (trimmed, or no longer to be put in
-    /// its place) is left out.
+    /// An entry that continues the log gets its old position again, and no generation: so the next append begins a new
+    /// epoch, as others may have been given positions that nobody gives back. A log that is gone is continued by anything.
+    /// An entry that the log went on without, or that would leave a hole before it, gets a new position at the end, once: a
+    /// note under its old one tells whoever gives it back later, and a copy that its sender has stored again meanwhile
+    /// counts as well. What is missing for another reason (trimmed away) is left out.
     ///
     /// Publishes only the last entry of each kind: whoever lacks those before it sees the hole and reads the log.
     ///
@@ -29,6 +29,12 @@ extension Script {
           local rightEpoch, rightSeq = split(right)
           return leftEpoch > rightEpoch or (leftEpoch == rightEpoch and leftSeq > rightSeq)
         end
+        local function continues(position, last)
+          if last == '0-0' then return true end
+          local epoch, seq = split(position)
+          local lastEpoch, lastSeq = split(last)
+          return (epoch == lastEpoch and seq == lastSeq + 1) or (epoch > lastEpoch and seq == 1)
+        end
         local function generationOf(entry)
           for f = 1, #entry[2], 2 do
             if entry[2][f] == 'g' then return entry[2][f + 1] end
@@ -39,7 +45,8 @@ extension Script {
         local restored, lost, fork = nil, {}, nil
         for i = 5, #ARGV, 4 do
           local position = ARGV[i]
-          if isAfter(position, last) and #lost == 0 then
+          local isBeyond = isAfter(position, last)
+          if isBeyond and #lost == 0 and continues(position, last) then
             redis.call('XADD', log, position, 'm', ARGV[i + 3], 't', ARGV[i + 1])
             restored = {last, i}
             last = position
@@ -48,11 +55,10 @@ extension Script {
             local epoch = split(position)
             local nextEpoch, nextSeq = 0, 0
             if following then nextEpoch, nextSeq = split(following[1]) end
-            if #lost > 0 or (nextEpoch > epoch and nextSeq == 1) then
+            if #lost > 0 or isBeyond or (nextEpoch > epoch and nextSeq == 1) then
               if not fork then
                 local before = redis.call('XREVRANGE', log, '(' .. position, '-', 'COUNT', 1)[1]
-                local _, seq = split(position)
-                fork = before and before[1] or (string.format('%.0f', epoch) .. '-' .. string.format('%.0f', seq - 1))
+                fork = before and before[1] or '0-0'
               end
               lost[#lost + 1] = i
             end

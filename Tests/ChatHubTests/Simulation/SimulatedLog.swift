@@ -87,16 +87,21 @@ struct SimulatedLog {
         var fork: Position?
         var published: [MessageBatch] = []
         for entry in tail {
-            if entry.position > head, lost.isEmpty {
+            let isBeyond = entry.position > head
+            let continues =
+                head == .zero || head.isFollowed(by: entry.position)
+                || (entry.position.epoch > head.epoch && entry.position.seq == 1)
+            if isBeyond, lost.isEmpty, continues {
                 published = [MessageBatch(entry, after: head)]
                 add(entry, generation: nil)
                 continue
             }
             if entries.contains(where: { $0.entry.position == entry.position }) { continue }
             let following = entries.first { $0.entry.position > entry.position }?.entry.position ?? .zero
-            guard !lost.isEmpty || (following.epoch > entry.position.epoch && following.seq == 1) else { continue }
+            guard !lost.isEmpty || isBeyond || (following.epoch > entry.position.epoch && following.seq == 1)
+            else { continue }
             let before = entries.last { $0.entry.position < entry.position }?.entry.position
-            fork = fork ?? before ?? Position(epoch: entry.position.epoch, seq: entry.position.seq - 1)
+            fork = fork ?? before ?? .zero
             lost.append(entry)
         }
         guard let fork else { return (.restored, published) }
