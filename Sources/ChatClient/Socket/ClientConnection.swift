@@ -5,6 +5,14 @@ import NIOPosix
 package import NIOSSL
 import NIOWebSocket
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
 /// Hears what happens on a ``ClientConnection``, on its event loop.
 package protocol ClientConnectionDelegate: AnyObject {
     /// The handshake is done; `welcome` follows.
@@ -35,6 +43,10 @@ package final class ClientConnection {
         package var timeout: TimeAmount = .seconds(10)
         /// Whether text is checked to be UTF-8.
         package var checksText = true
+        /// Where to connect from; nil: the system chooses.
+        package var localAddress: SocketAddress?
+        /// Bytes that TCP may hold unread (SO_RCVBUF); nil: the system chooses.
+        package var receiveBuffer: Int?
 
         package init() {}
 
@@ -61,6 +73,8 @@ package final class ClientConnection {
     private var outgoing = ByteBuffer()
     private var scratch = ByteBuffer()
     private var isReading = false
+    /// The HTTP codec is still in the pipeline, which takes no frames.
+    private var isUpgrading = false
     private var random = SystemRandomNumberGenerator()
 
     /// Whether incoming messages are held back; see ``pause()``.
@@ -100,7 +114,7 @@ package final class ClientConnection {
         deadline = eventLoop.scheduleTask(in: options.timeout) {
             bound.value.fail(.unreachable("no answer from \(address) in time"))
         }
-        let bootstrap = ClientBootstrap(group: eventLoop)
+        var bootstrap = ClientBootstrap(group: eventLoop)
             .connectTimeout(options.timeout)
             .channelOption(.maxMessagesPerRead, value: 4)
             .channelOption(
@@ -111,6 +125,10 @@ package final class ClientConnection {
                     try ClientConnection.configure(channel, for: bound.value, options: options)
                 }
             }
+        if let localAddress = options.localAddress { bootstrap = bootstrap.bind(to: localAddress) }
+        if let size = options.receiveBuffer {
+            bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: .init(size))
+        }
         // A name is resolved away from the loop; a number needs nobody.
         let connected: EventLoopFuture<any Channel>
         if let number = try? SocketAddress(ipAddress: address.host, port: address.port) {
@@ -123,6 +141,8 @@ package final class ClientConnection {
             case .success(let channel):
                 // Given up in the meantime: nobody else holds the channel.
                 if self.state == .closed { channel.close(promise: nil) }
+            case .failure(let error as IOError) where [EADDRNOTAVAIL, EADDRINUSE].contains(error.errnoCode):
+                self.fail(.noLocalPort)
             case .failure(let error):
                 self.fail(.unreachable("\(address): \(error)"))
             }
@@ -154,12 +174,18 @@ package final class ClientConnection {
         guard state == .opening else { return }
         try pipeline.addHandler(SocketHandler(self), position: .after(handshake))
         state = .open
+        isUpgrading = true
         deadline?.cancel()
         deadline = nil
         keepAlive.heard(at: .now())
         checkLife()
         delegate?.opened(self)
-        flush()
+    }
+
+    /// The HTTP codec is gone, and what came in one packet with its answer was read.
+    func upgraded() {
+        isUpgrading = false
+        burstEnded()
     }
 
     /// Ends a connection that cannot be used (any more), without a goodbye.
@@ -185,7 +211,7 @@ package final class ClientConnection {
 
     /// Sends what is queued; cheap when nothing is.
     package func flush() {
-        guard outgoing.readableBytes > 0, let channel else { return }
+        guard outgoing.readableBytes > 0, !isUpgrading, let channel else { return }
         channel.writeAndFlush(outgoing, promise: nil)
         outgoing = ByteBuffer()
     }

@@ -23,6 +23,8 @@ package struct HandshakeRefusal: Error, Sendable, Equatable {
 package enum ConnectionEnding: Sendable, Equatable {
     /// No TCP or TLS connection, or no answer to the handshake in time.
     case unreachable(String)
+    /// This machine has no port left to connect from, at the address in use.
+    case noLocalPort
     /// The node answered the handshake with something else than an upgrade.
     case refused(HandshakeRefusal)
     /// The node's Close frame.
@@ -46,7 +48,7 @@ package enum ConnectionEnding: Sendable, Equatable {
 
     package var verdict: Verdict {
         switch self {
-        case .unreachable, .silent, .lost, .violated, .byClient:
+        case .unreachable, .noLocalPort, .silent, .lost, .violated, .byClient:
             return .retry(notBefore: nil)
         case .refused(let refusal):
             let mayPass = [408, 425, 429].contains(refusal.status) || refusal.status >= 500
@@ -67,6 +69,7 @@ extension ConnectionEnding: CustomStringConvertible {
     package var description: String {
         switch self {
         case .unreachable(let why): "cannot connect: \(why)"
+        case .noLocalPort: "cannot connect: no local port is left"
         case .refused(let refusal):
             "refused with \(refusal.status)\(refusal.code.isEmpty ? "" : " \(refusal.code)"): \(refusal.message)"
         case .closed(let code, let reason):

@@ -88,7 +88,7 @@ final class Handshake: ChannelInboundHandler, RemovableChannelHandler {
         pipeline.removeHandler(codec.decoder, promise: nil)
         // It does so in the next turn of the loop, where no end of a read follows that would be the end of a burst.
         let bound = NIOLoopBound(connection, eventLoop: context.eventLoop)
-        context.eventLoop.execute { bound.value.burstEnded() }
+        context.eventLoop.execute { bound.value.upgraded() }
     }
 
     /// RFC 6455, section 4.1, for what the upgrader does not check: nothing that was not offered may be chosen.
