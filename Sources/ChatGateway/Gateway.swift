@@ -237,6 +237,7 @@ package final class Gateway: Service {
         var page = PrometheusText()
         metrics.write(into: &page)
         addBrokerMetrics(&page)
+        ProcessMetrics.now().write(into: &page)
         return ByteBuffer(string: page.text)
     }
 
