@@ -100,10 +100,12 @@ let package = Package(
             dependencies: [
                 "ChatClient", "ChatProtocol",
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
-                .product(name: "Logging", package: "swift-log"),
             ],
+            resources: [.embedInCode("Local/haproxy.cfg")],
             swiftSettings: settings),
         .executableTarget(
             name: "roost",
@@ -206,12 +208,15 @@ let package = Package(
                 "LoadTest", "ChatClient", "ChatProtocol",
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOWebSocket", package: "swift-nio"),
             ],
             swiftSettings: settings),
         .testTarget(
             name: "RoostTests",
             dependencies: [
-                "roost", "ChatClient", "ChatProtocol",
+                "roost", "LoadTest", "ChatClient", "ChatProtocol",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -219,7 +224,7 @@ let package = Package(
         .testTarget(
             name: "ClusterTests",
             dependencies: [
-                "TestSupport", "ChatClient", "ChatGateway", "ChatProtocol", "roost",
+                "TestSupport", "LoadTest", "ChatClient", "ChatGateway", "ChatProtocol", "roost",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),

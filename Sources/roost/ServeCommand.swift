@@ -1,6 +1,7 @@
 import ArgumentParser
 import ChatGateway
 import ChatHub
+import LoadTest
 import Logging
 import NIOCore
 import NIOPosix

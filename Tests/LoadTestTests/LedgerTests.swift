@@ -60,6 +60,63 @@ struct LedgerTests {
         #expect(ledger.isStored(acknowledged))
         #expect(ledger.isStored(seen))
         #expect(!ledger.isStored(lost))
+        #expect(ledger.storedCount == 2)
+    }
+
+    @Test("A message is settled when all who read at once have it, but for those who stay away on purpose")
+    func settled() {
+        var ledger = RoomLedger(members: 2)
+        let number = ledger.sent(by: 1, on: 0)
+        _ = ledger.acknowledged(number)
+        ledger.received(number, by: 1, readsAtOnce: true)
+        ledger.received(number, by: 3, readsAtOnce: false)
+        #expect(!ledger.isSettled(number))
+        ledger.awayMembers = 1
+        #expect(ledger.isSettled(number))
+        ledger.awayMembers = 0
+        ledger.received(number, by: 2, readsAtOnce: true)
+        #expect(ledger.isSettled(number))
+    }
+
+    @Test("What a gap names was told to be lost; what stands before or after it was not")
+    func gap() {
+        var ledger = ReceiverLedger()
+        _ = ledger.received(0, at: at(5))
+        ledger.lost(after: at(5), before: at(8))
+        #expect(!ledger.wasToldLost(at(5)) && ledger.wasToldLost(at(6)) && ledger.wasToldLost(at(7)))
+        #expect(!ledger.wasToldLost(at(8)))
+    }
+
+    @Test("A gap without an end reaches up to the next message that comes")
+    func openGap() {
+        var ledger = ReceiverLedger()
+        ledger.lost(after: at(5), before: nil)
+        #expect(ledger.wasToldLost(at(100)))
+        _ = ledger.received(0, at: Position(epoch: 2, seq: 1))
+        #expect(ledger.wasToldLost(at(100)))
+        #expect(!ledger.wasToldLost(Position(epoch: 2, seq: 2)))
+    }
+
+    @Test("After a rewind what stood behind it may come again elsewhere, and is no double; what stood before may not")
+    func rewind() {
+        var room = RoomLedger(members: 1)
+        var ledger = ReceiverLedger()
+        for seq in 1...3 as ClosedRange<UInt64> {
+            let number = room.sent(by: 1, on: 0)
+            _ = room.stands(number, at: at(seq))
+            #expect(ledger.received(number, at: at(seq)) == .good)
+        }
+        ledger.rewound(to: at(1), positions: room.entries.map(\.position))
+        room.rewound(to: at(1))
+        #expect(ledger.count == 1 && ledger.last == at(1))
+        let again = Position(epoch: 2, seq: 1)
+        #expect(room.stands(1, at: again) == true)
+        #expect(ledger.received(1, at: again) == .good)
+        #expect(ledger.received(0, at: at(1)) == .doubled)
+        #expect(room.stands(0, at: again) == false)
+        // The third was lost with the log.
+        #expect(ledger.wasToldLost(at(3)))
+        #expect(room.outOfSenderOrder == [])
     }
 
     @Test("Messages of one sender stand in the order sent; those of two senders in any")
@@ -85,14 +142,15 @@ struct LedgerTests {
         var other = LoadTally()
         one.counts.sent = 2
         other.counts.sent = 3
-        other.counts.missing = 1
+        other.counts.otherNode.missing = 1
+        other.counts.sameNode.missing = 2
         other.sameNode.record(1500)
         for index in 0..<30 {
             other.record(Offence(kind: .missing, user: "u\(index)", room: "r", position: "", node: "n", detail: ""))
         }
         one.add(other)
         #expect(one.counts.sent == 5)
-        #expect(one.counts.missing == 1)
+        #expect(one.counts.deliveries.missing == 3)
         #expect(one.sameNode.totalCount == 1)
         #expect(one.offences.count == 20)
         #expect(one.offences.first?.user == "u0")

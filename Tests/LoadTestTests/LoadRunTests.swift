@@ -11,9 +11,10 @@ struct LoadRunTests {
         run.connectTimeout = .milliseconds(200)
         run.interval = .milliseconds(50)
         await #expect {
-            _ = try await run.run { progress in
+            _ = try await run.run { event in
+                guard case .progress(let progress) = event else { return }
                 #expect(progress.phase == .connecting)
-                #expect(progress.counts.connected == 0)
+                #expect(progress.connected == 0)
             }
         } throws: { error in
             let text = (error as? LoadRunError)?.description ?? ""

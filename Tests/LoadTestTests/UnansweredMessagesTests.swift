@@ -27,8 +27,8 @@ struct UnansweredMessagesTests {
         #expect(sendAll(&messages) == [1, 4])
         messages.add(marker(9))
         #expect(sendAll(&messages) == [9])
-        for number in [4, 1, 9] { #expect(messages.remove(number)?.number == number) }
-        #expect(messages.remove(4) == nil)
+        for number in [4, 1, 9] { #expect(messages.remove(number, in: 0)?.number == number) }
+        #expect(messages.remove(4, in: 0) == nil)
         #expect(messages.isEmpty)
     }
 
@@ -36,10 +36,10 @@ struct UnansweredMessagesTests {
     func heldBack() {
         var messages = messages(1, 2)
         #expect(sendAll(&messages) == [1, 2])
-        messages.postpone(1)
+        messages.postpone(1, in: 0)
         messages.add(marker(3))
         #expect(sendAll(&messages).isEmpty)
-        messages.postpone(2)
+        messages.postpone(2, in: 0)
         messages.add(marker(4))
         #expect(sendAll(&messages).isEmpty)
         messages.goOn()
@@ -50,7 +50,7 @@ struct UnansweredMessagesTests {
     func nextConnection() {
         var messages = messages(1, 2)
         #expect(sendAll(&messages) == [1, 2])
-        messages.postpone(2)
+        messages.postpone(2, in: 0)
         messages.add(marker(3))
         messages.connectionLost()
         #expect(!messages.isHeldBack)
@@ -61,8 +61,8 @@ struct UnansweredMessagesTests {
     func answeredLate() {
         var messages = messages(1, 2)
         #expect(sendAll(&messages) == [1, 2])
-        messages.postpone(1)
-        #expect(messages.remove(1)?.number == 1)
+        messages.postpone(1, in: 0)
+        #expect(messages.remove(1, in: 0)?.number == 1)
         messages.goOn()
         #expect(sendAll(&messages).isEmpty)
     }

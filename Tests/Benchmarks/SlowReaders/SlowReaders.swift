@@ -19,7 +19,7 @@ struct SlowReaders {
         let stalled = numbers.first ?? 1_000
         let seconds = numbers.dropFirst().first ?? 10
         let rate = numbers.dropFirst(2).first ?? 200
-        try DescriptorLimit.raise(forConnections: stalled + readers + 16)
+        FileDescriptorLimit.raise()
         let folder = try ScratchFolder("slow-readers")
         defer { folder.remove() }
         // Nobody is closed as stalled or silent while the benchmark runs, and the log stays as long as it is.

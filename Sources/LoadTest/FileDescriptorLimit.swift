@@ -7,12 +7,12 @@ import Darwin
 #endif
 
 /// How many files, and so connections, this process may have open.
-enum FileDescriptorLimit {
+package enum FileDescriptorLimit {
     /// Raises the soft limit to the hard one (setrlimit(2)).
     ///
     /// - Returns: the limit now in force.
     @discardableResult
-    static func raise() -> Int {
+    package static func raise() -> Int {
         var limit = rlimit()
         #if canImport(Glibc)
         let files = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)

@@ -1,4 +1,4 @@
-/// What one user of a load test has sent, or is to send, and is not answered yet, in the order of the numbers.
+/// What one user of a load test has sent, or is to send, and is not answered yet, in the order in which it was due.
 ///
 /// One session's messages stand in the order sent. So while one waits to be sent again, later ones wait behind it.
 struct UnansweredMessages {
@@ -21,13 +21,13 @@ struct UnansweredMessages {
 
     var isEmpty: Bool { entries.isEmpty }
 
-    /// A message is due, with a greater number than all before it.
+    /// A message is due, later than all before it.
     mutating func add(_ marker: Marker) {
         entries.append(Entry(marker: marker))
     }
 
-    func marker(_ number: Int) -> Marker? {
-        entries.first { $0.marker.number == number }?.marker
+    func marker(_ number: Int, in room: Int) -> Marker? {
+        index(number, room).map { entries[$0].marker }
     }
 
     /// The next one to send now; counts as sent from now on.
@@ -41,16 +41,20 @@ struct UnansweredMessages {
     }
 
     /// It is stored, or refused for good.
-    mutating func remove(_ number: Int) -> Marker? {
-        guard let index = entries.firstIndex(where: { $0.marker.number == number }) else { return nil }
+    mutating func remove(_ number: Int, in room: Int) -> Marker? {
+        guard let index = index(number, room) else { return nil }
         return entries.remove(at: index).marker
     }
 
     /// A message could not be stored now: it is to be sent again, and the others with it, after ``goOn()``.
-    mutating func postpone(_ number: Int) {
-        guard let index = entries.firstIndex(where: { $0.marker.number == number }) else { return }
+    mutating func postpone(_ number: Int, in room: Int) {
+        guard let index = index(number, room) else { return }
         entries[index].isOut = false
         isHeldBack = true
+    }
+
+    private func index(_ number: Int, _ room: Int) -> Int? {
+        entries.firstIndex { $0.marker.number == number && $0.marker.room == room }
     }
 
     mutating func goOn() {

@@ -1,0 +1,58 @@
+import NIOCore
+import NIOPosix
+
+/// Says one command to a Redis, and hears its answer.
+enum RedisControl {
+    /// - Parameter command: words that need no quotes.
+    /// - Returns: the first line of the answer, without its sign.
+    /// - Throws: ``LoadRunError`` with Redis's error, or when no answer comes.
+    @discardableResult
+    static func say(_ command: String, port: Int) async throws -> String {
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let promise = loop.makePromise(of: String.self)
+        let late = loop.scheduleTask(in: .seconds(5)) {
+            promise.fail(LoadRunError(description: "Redis did not answer \(command)"))
+        }
+        defer { late.cancel() }
+        let connecting = ClientBootstrap(group: loop)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(Line(command, promise))
+                }
+            }
+            .connect(host: "127.0.0.1", port: port)
+        connecting.whenFailure { promise.fail($0) }
+        defer { connecting.whenSuccess { $0.close(promise: nil) } }
+        let line = try await promise.futureResult.get()
+        guard !line.hasPrefix("-") else { throw LoadRunError(description: "Redis: \(line.dropFirst())") }
+        return String(line.dropFirst())
+    }
+
+    private final class Line: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        typealias OutboundOut = ByteBuffer
+
+        private let command: String
+        private let promise: EventLoopPromise<String>
+        private var text = ""
+
+        init(_ command: String, _ promise: EventLoopPromise<String>) {
+            self.command = command
+            self.promise = promise
+        }
+
+        func channelActive(context: ChannelHandlerContext) {
+            context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: command + "\r\n")), promise: nil)
+        }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            text += String(buffer: unwrapInboundIn(data))
+            // The two characters are one to Swift.
+            if let end = text.firstIndex(of: "\r\n") { promise.succeed(String(text[..<end])) }
+        }
+
+        func channelInactive(context: ChannelHandlerContext) {
+            promise.fail(LoadRunError(description: "Redis closed the connection"))
+        }
+    }
+}

@@ -1,0 +1,77 @@
+/// What a node spent, by its own metrics.
+package struct NodeCost: Sendable, Codable, Equatable {
+    /// Its name, or the address of its metrics.
+    package var node: String
+    /// From the first message to the last.
+    package var cpuSeconds: Double?
+    package var deliveries: Double?
+    /// When all were connected, and then.
+    package var connections: Double?
+    package var residentBytes: Double?
+    /// What it grew by while they connected, each.
+    package var bytesPerConnection: Double?
+    /// Calls of Redis, and how long they took, all together.
+    package var redisCalls: Double?
+    package var redisSeconds: Double?
+
+    package var cpuMicrosecondsPerDelivery: Double? {
+        guard let cpuSeconds, let deliveries, deliveries > 0 else { return nil }
+        return cpuSeconds * 1e6 / deliveries
+    }
+
+    package var redisMillisecondsPerCall: Double? {
+        guard let redisCalls, let redisSeconds, redisCalls > 0 else { return nil }
+        return redisSeconds * 1e3 / redisCalls
+    }
+
+    /// - Parameters: what the node's metrics said before the first connection, before the first message, after the last.
+    package init(node: String, empty: NodeMetrics?, begin: NodeMetrics?, end: NodeMetrics?) {
+        self.node = node
+        // A counter that went back is of another process: the node was restarted.
+        func growth(_ name: String) -> Double? {
+            guard let begin = begin?[name], let end = end?[name], end >= begin else { return nil }
+            return end - begin
+        }
+        cpuSeconds = growth("process_cpu_seconds_total")
+        if let live = growth("roost_messages_delivered_total") {
+            deliveries = live + (growth("roost_caught_up_messages_total") ?? 0)
+        }
+        connections = begin?["roost_connections"]
+        residentBytes = begin?["process_resident_memory_bytes"]
+        if let before = empty?["process_resident_memory_bytes"], let residentBytes, let connections {
+            let new = connections - (empty?["roost_connections"] ?? 0)
+            if new >= 1 { bytesPerConnection = max(0, residentBytes - before) / new }
+        }
+        redisCalls = growth("roost_redis_answers_total")
+        redisSeconds = growth("roost_redis_answer_seconds_total")
+    }
+}
+
+/// What the load test itself spent.
+package struct GeneratorCost: Sendable, Codable, Equatable {
+    /// From the first message to the last.
+    package var cpuSeconds: Double
+    package var deliveries: Int
+    package var peakBytes: Int
+
+    package var cpuMicrosecondsPerDelivery: Double? {
+        deliveries > 0 ? cpuSeconds * 1e6 / Double(deliveries) : nil
+    }
+}
+
+/// Numbers of a page in Prometheus' text format, by name; of a name with labels, the sum.
+package struct NodeMetrics: Sendable, Equatable {
+    private var values: [String: Double] = [:]
+
+    package init(_ page: String) {
+        for line in page.split(separator: "\n") where !line.hasPrefix("#") {
+            // NAME{LABELS} VALUE [TIME]
+            let end = line.firstIndex { $0 == "{" || $0 == " " } ?? line.endIndex
+            let rest = line[end...].first == "{" ? line[end...].drop { $0 != "}" }.dropFirst() : line[end...]
+            guard let value = rest.split(separator: " ").first.flatMap({ Double($0) }), value.isFinite else { continue }
+            values[String(line[..<end]), default: 0] += value
+        }
+    }
+
+    package subscript(_ name: String) -> Double? { values[name] }
+}
