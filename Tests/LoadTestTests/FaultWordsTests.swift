@@ -3,7 +3,7 @@ import Testing
 @testable import LoadTest
 
 @Suite("Faults on request")
-struct FaultTests {
+struct FaultWordsTests {
     @Test("What can be said")
     func words() throws {
         #expect(try Fault("10s:kill=gateway-2") == Fault(at: .seconds(10), action: .kill, target: .gateway(2)))
