@@ -44,6 +44,8 @@ final class ClusterRoute: RedisRoute {
 
     private var table = SlotTable()
     private var links: [RedisURL.Endpoint: RedisLink] = [:]
+    /// By slot: what is to be sent again after a pause, and what came after it.
+    private var waiting: [Int: [Call]] = [:]
     private let timeout: TimeAmount
     private let counters: RedisCounters
     private let makeLink: (RedisURL.Endpoint) -> RedisLink
@@ -206,6 +208,12 @@ final class ClusterRoute: RedisRoute {
     }
 
     private func perform(_ call: Call) {
+        guard !isStopped else { return call.completion(.failure(.unavailable(failure ?? "shutting down"))) }
+        // What came before has to wait: nothing overtakes it.
+        guard waiting[call.slot] == nil else {
+            waiting[call.slot]?.append(call)
+            return
+        }
         guard let endpoint = table.owner(of: call.slot) else {
             doubted()
             return again(call, later: .unavailable(failure ?? "no node of the cluster serves slot \(call.slot)"))
@@ -258,15 +266,21 @@ final class ClusterRoute: RedisRoute {
         }
     }
 
-    /// After a pause, if there is time left.
+    /// After a pause, if there is time left, and before anything of the slot that comes meanwhile.
     private func again(_ call: Call, later error: BrokerError) {
         let pause = Self.pauses[min(call.attempts, Self.pauses.count - 1)]
         guard !isStopped, eventLoop.now + pause < call.deadline else { return call.completion(.failure(error)) }
         var call = call
         call.attempts += 1
+        let isFirst = waiting[call.slot] == nil
+        waiting[call.slot, default: []].append(call)
+        guard isFirst else { return }
+        let slot = call.slot
         eventLoop.assumeIsolated().scheduleTask(in: pause) { [self] in
-            // The store may be another one by then: what depends on it is to be said anew.
-            if call.isBoundToStore { call.completion(.failure(.moved)) } else { perform(call) }
+            for call in waiting.removeValue(forKey: slot) ?? [] {
+                // The store may be another one by now: what depends on it is to be said anew.
+                if call.isBoundToStore { call.completion(.failure(.moved)) } else { perform(call) }
+            }
         }
     }
 }
