@@ -12,6 +12,8 @@ package final class SentinelTrio: Sendable {
         package var sentinelPassword: String?
         /// More flags for each redis-server, such as `--min-replicas-to-write 1`.
         package var arguments: [String] = []
+        /// More flags for the first primary.
+        package var primaryArguments: [String] = []
 
         package init() {}
     }
@@ -43,7 +45,8 @@ package final class SentinelTrio: Sendable {
                 own.password = options.password
                 own.arguments = ["--repl-diskless-sync-delay", "0"] + options.arguments
                 if let password = options.password { own.arguments += ["--masterauth", password] }
-                if number > 0 { own.arguments += ["--replicaof", "127.0.0.1 \(servers[0].port)"] }
+                own.arguments +=
+                    number > 0 ? ["--replicaof", "127.0.0.1 \(servers[0].port)"] : options.primaryArguments
                 servers.append(try await RedisServer.start(own))
             }
             for number in 1...3 {

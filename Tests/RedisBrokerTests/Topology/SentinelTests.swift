@@ -82,6 +82,25 @@ struct SentinelTests {
         }
     }
 
+    @Test func aPrimaryThatWasReplacedAndNeverHearsOfItIsLeft() async throws {
+        var options = SentinelTrio.Options()
+        // The sentinels cannot demote it, nor end its connections: it goes on as a primary for ever.
+        options.primaryArguments = ["--rename-command", "SLAVEOF", "NO-SLAVEOF"]
+        try await SentinelTrio.run(options) { trio in
+            try await withBrokers(1, at: trio.url, configured: swift) { brokers in
+                try await brokers[0].node.subscribe(to: room())
+                try await works(brokers, room())
+                let successor = try await trio.failover()
+                try await eventually("all connections are at the successor") {
+                    try await successor.command("CLIENT", "LIST").split(separator: "\n")
+                        .count { $0.contains(" name=roost-node-") } == 3 ? true : nil
+                }
+                #expect(try await trio.primary.command("ROLE").hasPrefix("master"))
+                try await works(brokers, room())
+            }
+        }
+    }
+
     @Test func aPrimaryThatHoldsStillIsReplacedAndNotGoneBackTo() async throws {
         try await SentinelTrio.run { trio in
             try await withBrokers(1, at: trio.url, configured: swift) { brokers in
