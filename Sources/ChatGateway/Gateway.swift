@@ -22,6 +22,7 @@ package final class Gateway: Service {
     private let door: FrontDoor
     private let authenticator: Authenticator?
     private let environments: [NIOLoopBound<ChatSession.Environment>]
+    private let pendingHandshakes: PendingHandshakes
     private let tls: TLSIdentity?
     private let opsTLS: TLSIdentity?
 
@@ -52,6 +53,7 @@ package final class Gateway: Service {
             authenticator = try await Authenticator(authentication, logger: logger)
         }
         self.authenticator = authenticator
+        pendingHandshakes = PendingHandshakes(limit: configuration.maxPendingHandshakes)
         tls = try configuration.tls.map { try TLSIdentity($0, logger: logger) }
         opsTLS = try configuration.opsTLS.map { try TLSIdentity($0, logger: logger) }
         var lanes: [Lane] = []
@@ -71,7 +73,8 @@ package final class Gateway: Service {
             settings: .init(
                 origins: OriginPolicy(allowed: configuration.allowedOrigins),
                 maxConnections: configuration.maxConnections,
-                maxConnectionsPerAddress: configuration.maxConnectionsPerAddress),
+                maxConnectionsPerAddress: configuration.maxConnectionsPerAddress,
+                maxSessionsPerUser: configuration.maxSessionsPerUser),
             authenticator: authenticator, environments: environments, storeStatus: storeStatus)
         try await directory.start(hubs: lanes.map(\.hub)).get()
     }
@@ -86,7 +89,8 @@ package final class Gateway: Service {
         let environment = ChatSession.Environment(
             node: configuration.node, hub: hub, registry: registry,
             limits: .init(
-                rooms: configuration.maxRoomsPerSession, messagesPerSecond: configuration.messagesPerSecond),
+                rooms: configuration.maxRoomsPerSession, messagesPerSecond: configuration.messagesPerSecond,
+                joinsPerSecond: configuration.joinsPerSecond),
             maxMessageBytes: configuration.maxMessageBytes,
             heartbeat: Int(configuration.heartbeat.nanoseconds / 1_000_000_000),
             presenceGrace: configuration.presenceGrace, clock: { WallClock.milliseconds() }, logger: logger,
@@ -149,6 +153,8 @@ package final class Gateway: Service {
         settings.port = configuration.port
         settings.isEchoEnabled = configuration.isEchoEnabled
         settings.limits = configuration.webSocketLimits
+        settings.proxies = configuration.trustedProxies
+        settings.pendingHandshakes = pendingHandshakes
         settings.maxBodyBytes = max(settings.maxBodyBytes, configuration.maxMessageBytes)
         let router = Router(context: HTTPContext.self, options: .autoGenerateHeadEndpoints)
         router.middlewares.add(JSONErrors())
@@ -231,6 +237,8 @@ package final class Gateway: Service {
         }
         metrics.directory = (try? await directory.metrics().get()) ?? .init()
         metrics.handshakeRefusals = door.refusals
+        metrics.pendingHandshakes = pendingHandshakes.count
+        metrics.droppedHandshakes = pendingHandshakes.dropped
         metrics.refusedTokens = authenticator?.failures ?? [:]
         metrics.storeStatus = storeStatus()
         metrics.isDraining = door.isDraining

@@ -20,9 +20,14 @@ package struct GatewayConfiguration: Sendable {
     package var authentication: AuthenticationConfiguration?
     /// Of one frame's JSON. Four times as many are still answered, with `message_too_large`.
     package var maxMessageBytes = 16 * 1024
-    /// 0 for none, as for the next three.
+    /// 0 for none, as for the next ones.
     package var maxConnections = 0
     package var maxConnectionsPerAddress = 0
+    package var maxSessionsPerUser = 0
+    package var maxPendingHandshakes = 0
+    package var joinsPerSecond = 0
+    /// Who may say where a connection comes from.
+    package var trustedProxies = ProxyTrust()
     package var maxRoomsPerSession = 0
     package var messagesPerSecond = 0
     package var heartbeat: TimeAmount = .seconds(25)

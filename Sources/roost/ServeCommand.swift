@@ -125,6 +125,10 @@ extension ServeConfiguration {
         gateway.maxMessageBytes = maxMessageBytes
         gateway.maxConnections = maxConnections
         gateway.maxConnectionsPerAddress = maxConnectionsPerAddress
+        gateway.trustedProxies = ProxyTrust(trustedProxies) ?? ProxyTrust()
+        gateway.maxSessionsPerUser = maxSessionsPerUser
+        gateway.maxPendingHandshakes = maxPendingHandshakes
+        gateway.joinsPerSecond = joinsPerSecond
         gateway.maxRoomsPerSession = maxRoomsPerSession
         gateway.messagesPerSecond = messagesPerSecond
         gateway.heartbeat = TimeAmount(heartbeat)

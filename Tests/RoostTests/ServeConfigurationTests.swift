@@ -53,6 +53,7 @@ struct ServeConfigurationTests {
         case "auth-issuer", "auth-audience": ("us", #""us""#)
         case "tls-cert", "tls-key", "ops-client-ca": ("/etc/some.pem", #""/etc/some.pem""#)
         case "auth-leeway": ("7", "7")
+        case "trusted-proxies": ("10.0.0.0/8,::1", #"["10.0.0.0/8", "::1"]"#)
         case "api-key-hashes":
             (String(repeating: "0a", count: 32), #"["\#(String(repeating: "0a", count: 32))"]"#)
         case _ where setting.fileForm == .boolean: ("true", "true")

@@ -2,6 +2,7 @@ import ChatHub
 import ChatProtocol
 import HTTPTypes
 import Hummingbird
+import NIOCore
 import NIOHTTP1
 
 /// Who may use the HTTP API, and as whom. The checks are those of the handshake, in its order.
@@ -29,7 +30,9 @@ struct APIAccess: Sendable {
         return items
     }
 
-    func caller(of request: Request, query: [String: String]) throws(HTTPRefusal) -> Caller {
+    func caller(
+        of request: Request, from address: String, query: [String: String]
+    ) throws(HTTPRefusal) -> Caller {
         if let refusal = door.refusalForNow { throw refusal }
         guard allowsOrigin(of: request) else {
             throw HTTPRefusal(.forbidden, .originNotAllowed, "pages of this origin may not use this")
@@ -41,18 +44,20 @@ struct APIAccess: Sendable {
         if authenticator.isAPIKey(token) {
             return Caller(identity: Identity(user: try Self.namedUser(query)), isServer: true)
         }
-        return Caller(identity: try identity(of: token, authenticator), isServer: false)
+        return Caller(identity: try identity(of: token, from: address, authenticator), isServer: false)
     }
 
     /// - Throws: unless it is another server or an administrator. Without authentication there is nothing here.
-    func checkAdministrator(_ request: Request, query: [String: String]) throws(HTTPRefusal) {
+    func checkAdministrator(
+        _ request: Request, from address: String, query: [String: String]
+    ) throws(HTTPRefusal) {
         guard let authenticator else { throw HTTPRefusal(.notFound, .notFound, "there is nothing here") }
         guard allowsOrigin(of: request) else {
             throw HTTPRefusal(.forbidden, .originNotAllowed, "pages of this origin may not use this")
         }
         let token = try token(of: request, query: query)
         if authenticator.isAPIKey(token) { return }
-        guard try identity(of: token, authenticator).rights.isAdmin else {
+        guard try identity(of: token, from: address, authenticator).rights.isAdmin else {
             throw HTTPRefusal(.forbidden, .forbidden, "an API key or an administrator's token is needed")
         }
     }
@@ -68,10 +73,15 @@ struct APIAccess: Sendable {
         return token
     }
 
-    private func identity(of token: String, _ authenticator: Authenticator) throws(HTTPRefusal) -> Identity {
+    private func identity(
+        of token: String, from address: String, _ authenticator: Authenticator
+    ) throws(HTTPRefusal) -> Identity {
+        if let refusal = door.guessing(address) { throw refusal }
         switch authenticator.identify(token, now: clock()) {
         case .success(let identity): return identity
-        case .failure: throw .unauthorized("this token is not valid")
+        case .failure:
+            door.failures.failed(address, at: .now())
+            throw .unauthorized("this token is not valid")
         }
     }
 

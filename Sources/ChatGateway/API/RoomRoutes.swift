@@ -62,7 +62,7 @@ struct RoomRoutes: Sendable {
 
     private func events(_ request: Request, _ context: HTTPContext) async throws -> Response {
         let query = try access.query(of: request)
-        let caller = try access.caller(of: request, query: query)
+        let caller = try access.caller(of: request, from: context.peerAddress, query: query)
         let room = try room(of: context)
         try checkReading(room, by: caller)
         let since = try position(
@@ -105,7 +105,7 @@ struct RoomRoutes: Sendable {
 
     private func messages(_ request: Request, _ context: HTTPContext) async throws -> Response {
         let query = try access.query(of: request)
-        let caller = try access.caller(of: request, query: query)
+        let caller = try access.caller(of: request, from: context.peerAddress, query: query)
         let room = try room(of: context)
         try checkReading(room, by: caller)
         let after = try position(query["after"], "after")
@@ -158,7 +158,7 @@ struct RoomRoutes: Sendable {
 
     private func post(_ request: Request, _ context: HTTPContext) async throws -> Response {
         let query = try access.query(of: request)
-        let caller = try access.caller(of: request, query: query)
+        let caller = try access.caller(of: request, from: context.peerAddress, query: query)
         let room = try room(of: context)
         guard caller.identity.rights.mayPost(to: room) else {
             throw HTTPRefusal(.forbidden, .forbidden, "the token does not allow posting here")
@@ -198,7 +198,7 @@ struct RoomRoutes: Sendable {
 
     private func members(_ request: Request, _ context: HTTPContext) async throws -> Response {
         let query = try access.query(of: request)
-        let caller = try access.caller(of: request, query: query)
+        let caller = try access.caller(of: request, from: context.peerAddress, query: query)
         let room = try room(of: context)
         guard !room.isInbox else { throw HTTPRefusal(.forbidden, .forbidden, "an inbox has no list of members") }
         try checkReading(room, by: caller)
@@ -221,7 +221,8 @@ struct RoomRoutes: Sendable {
     }
 
     private func deleteSessions(_ request: Request, _ context: HTTPContext) async throws -> Response {
-        try access.checkAdministrator(request, query: try access.query(of: request))
+        try access.checkAdministrator(
+            request, from: context.peerAddress, query: try access.query(of: request))
         return try await Self.endSessions(of: context, endSessions)
     }
 

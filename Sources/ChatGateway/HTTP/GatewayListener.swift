@@ -24,6 +24,9 @@ package final class GatewayListener: Service, Sendable {
         package var maxRequests = 256
         /// Bytes of an ordinary request's body; more is a 413.
         package var maxBodyBytes = 64 * 1024
+        /// Who may say where a connection comes from.
+        package var proxies = ProxyTrust()
+        package var pendingHandshakes = PendingHandshakes(limit: 0)
         /// How long an HTTP connection may stay open between two requests.
         package var idleTimeout: TimeAmount = .seconds(60)
 
@@ -77,6 +80,8 @@ package final class GatewayListener: Service, Sendable {
             limits: limits,
             validator: HandshakeValidator(limits: limits, isEchoEnabled: configuration.isEchoEnabled),
             doorkeeper: doorkeeper,
+            proxies: configuration.proxies,
+            pendingHandshakes: configuration.pendingHandshakes,
             maxBodyBytes: configuration.maxBodyBytes,
             idleTimeout: configuration.idleTimeout,
             dispatch: { exchange in
@@ -170,7 +175,7 @@ package final class GatewayListener: Service, Sendable {
         }
         do {
             let source = ApplicationRequestContextSource(channel: exchange.channel, logger: logger)
-            let context = HTTPContext(source: source) {
+            let context = HTTPContext(source: source, peerAddress: exchange.peerAddress) {
                 place.leave()
                 exchange.lasts()
             }
@@ -211,6 +216,8 @@ package final class GatewayListener: Service, Sendable {
         guard let wheel = wheels[ObjectIdentifier(channel.eventLoop)] else {
             throw ChannelError.inappropriateOperationForState
         }
+        // There is nobody to talk to yet, so it is closed without a word.
+        guard setting.pendingHandshakes.begin() else { return channel.close(promise: nil) }
         try foundation?(channel)
         let limits = configuration.limits
         var decoding = NIOHTTPDecoderLimitConfiguration()

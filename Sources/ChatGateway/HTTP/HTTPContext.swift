@@ -4,20 +4,25 @@ package import NIOCore
 /// What routes of the public port know of a request beside the request itself.
 package struct HTTPContext: RequestContext {
     package var coreContext: CoreRequestContextStorage
-    /// The client's IP address as the socket tells it; empty for a socket without one.
+    /// The client's IP address as the socket tells it, or a proxy that is trusted; empty for a socket without one.
     package let peerAddress: String
     /// That of the connection.
     package let loop: any EventLoop
     private let onLasting: (@Sendable () -> Void)?
 
     package init(source: ApplicationRequestContextSource) {
-        self.init(source: source, onLasting: nil)
+        self.init(
+            source: source, peerAddress: source.channel.remoteAddress?.ipAddress ?? "", onLasting: nil)
     }
 
-    /// - Parameter onLasting: what has to be done when the request turns out to last.
-    init(source: ApplicationRequestContextSource, onLasting: (@Sendable () -> Void)?) {
+    /// - Parameters:
+    ///   - peerAddress: the client's.
+    ///   - onLasting: what has to be done when the request turns out to last.
+    init(
+        source: ApplicationRequestContextSource, peerAddress: String, onLasting: (@Sendable () -> Void)?
+    ) {
         coreContext = .init(source: source)
-        peerAddress = source.channel.remoteAddress?.ipAddress ?? ""
+        self.peerAddress = peerAddress
         loop = source.channel.eventLoop
         self.onLasting = onLasting
     }

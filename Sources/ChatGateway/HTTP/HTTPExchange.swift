@@ -7,6 +7,7 @@ import NIOHTTP1
 struct HTTPExchange: Sendable {
     let head: HTTPRequestHead
     let body: ByteBuffer
+    let peerAddress: String
     let channel: any Channel
     let connection: NIOLoopBound<UpgradeSwitch>
     /// Ends when the connection does, or the exchange is over.

@@ -13,7 +13,7 @@ package struct SocketRequest: Sendable, Equatable {
     package var headers: HTTPHeaders
     /// The one `Host` field.
     package var host: String
-    /// The client's IP address as the socket tells it; empty for a socket without one.
+    /// The client's IP address as the socket tells it, or a proxy that is trusted; empty for a socket without one.
     package var peerAddress: String
     /// The items of `Sec-WebSocket-Protocol`, in order.
     package var offeredProtocols: [String]

@@ -8,6 +8,8 @@ struct ConnectionSetting: Sendable {
     var limits: WebSocketLimits
     var validator: HandshakeValidator
     var doorkeeper: any Doorkeeper
+    var proxies: ProxyTrust
+    var pendingHandshakes: PendingHandshakes
     var maxBodyBytes: Int
     /// How long a connection may stay open between two requests.
     var idleTimeout: TimeAmount
@@ -30,6 +32,10 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
     private var context: ChannelHandlerContext?
     /// Parts of later requests that the decoder had read already; no more than one burst, as reading pauses.
     private var waiting = CircularBuffer<HTTPServerRequestPart>()
+    /// Counted among those who have said nothing yet.
+    private var isPending = true
+    /// Where the request that is being read comes from.
+    private var peerAddress = ""
     /// Ends the task that answers when the connection is lost.
     private var lifeline: AsyncStream<Never>.Continuation?
 
@@ -60,6 +66,9 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
     private func receive(_ part: HTTPServerRequestPart) {
         switch part {
         case .head(let head):
+            endHandshake()
+            peerAddress = setting.proxies.client(
+                of: context?.channel.remoteAddress?.ipAddress ?? "", forwardedFor: head.headers["X-Forwarded-For"])
             let verdict = setting.validator.judge(head, peerAddress: peerAddress)
             run(machine.receivedHead(head, verdict))
         case .body(let bytes):
@@ -70,7 +79,12 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
-    private var peerAddress: String { context?.channel.remoteAddress?.ipAddress ?? "" }
+    /// The head of a request is here.
+    private func endHandshake() {
+        guard isPending else { return }
+        isPending = false
+        setting.pendingHandshakes.end()
+    }
 
     private func run(_ action: StateMachine.Action) {
         guard let context else { return }
@@ -119,7 +133,7 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
         let (lost, lifeline) = AsyncStream.makeStream(of: Never.self)
         self.lifeline = lifeline
         let exchange = HTTPExchange(
-            head: head, body: body, channel: context.channel,
+            head: head, body: body, peerAddress: peerAddress, channel: context.channel,
             connection: NIOLoopBound(self, eventLoop: context.eventLoop), lost: lost)
         if let refusal = setting.dispatch(exchange) { run(machine.unanswerable(refusal)) }
     }
@@ -224,6 +238,7 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
+        endHandshake()
         wheel.clearDeadline(of: self)
         lifeline?.finish()
         lifeline = nil

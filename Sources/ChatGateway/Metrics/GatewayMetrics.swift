@@ -7,6 +7,8 @@ struct GatewayMetrics {
     var sessions = SessionRegistry.Metrics()
     var directory = RoomDirectory.Metrics()
     var handshakeRefusals: [ErrorCode: Int] = [:]
+    var pendingHandshakes = 0
+    var droppedHandshakes = 0
     var refusedTokens: [TokenFailure: Int] = [:]
     var storeStatus = BrokerStatus.available
     var isDraining = false
@@ -45,6 +47,11 @@ struct GatewayMetrics {
         page.add(
             "roost_refused_handshakes_total", .counter, "Connections refused at the door.", by: "code",
             Self.sorted(handshakeRefusals))
+        page.add(
+            "roost_pending_handshakes", .gauge, "Connections that have not said what they want.", pendingHandshakes)
+        page.add(
+            "roost_dropped_handshakes_total", .counter, "Connections closed because too many had said nothing yet.",
+            droppedHandshakes)
         page.add(
             "roost_refused_tokens_total", .counter, "Tokens that were not valid.", by: "reason",
             refusedTokens.map { ($0.key.rawValue, $0.value) }.sorted { $0.0 < $1.0 })

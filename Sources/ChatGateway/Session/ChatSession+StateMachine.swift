@@ -11,6 +11,9 @@ extension ChatSession {
             /// 0 for none.
             var rooms = 0
             var messagesPerSecond = 0
+            /// With a burst of two seconds' worth, and of as many rooms as a session may be in: who comes back takes up
+            /// all of them.
+            var joinsPerSecond = 0
             /// Frames that may wait for joins, all rooms together.
             var waitingFrames = 256
         }
@@ -50,6 +53,7 @@ extension ChatSession {
         private var rate: RateLimit
         /// Checking a token costs more than any other frame.
         private var authentications: RateLimit
+        private var joinRate: RateLimit
         private var memberships: [RoomName: Membership] = [:]
         private var waitingFrames = 0
 
@@ -61,6 +65,8 @@ extension ChatSession {
             inbox = RoomName(inboxOf: identity.user)
             authentications = RateLimit(perSecond: 1, at: now)
             rate = RateLimit(perSecond: limits.messagesPerSecond, at: now)
+            joinRate = RateLimit(
+                perSecond: limits.joinsPerSecond, burst: 2 * limits.joinsPerSecond + limits.rooms, at: now)
         }
 
         /// The rooms that the session is in or about to enter, its inbox included.
@@ -204,7 +210,7 @@ extension ChatSession {
             .refuse(Refusal(code: code, message: text, id: id, room: room?.text))
         }
 
-        /// Messages, typing and signals count.
+        /// Messages, typing and signals count; joins and tokens have limits of their own.
         private mutating func limitRate(of message: ClientMessage, at now: NIODeadline) -> Refusal? {
             switch message {
             case .message, .typing, .signal:
@@ -215,7 +221,13 @@ extension ChatSession {
             case .auth(let id, _):
                 guard let wait = authentications.take(at: now) else { return nil }
                 return Refusal(code: .rateLimited, message: "more than one token a second", id: id, retryAfter: wait)
-            case .join, .leave, .members, .history, .ping, .resume:
+            case .join(let id, let room, _):
+                guard let wait = joinRate.take(at: now) else { return nil }
+                return Refusal(
+                    code: .rateLimited, message: "more than \(limits.joinsPerSecond) joins a second", id: id,
+                    room: room,
+                    retryAfter: wait)
+            case .leave, .members, .history, .ping, .resume:
                 return nil
             }
         }

@@ -97,7 +97,8 @@ final class ChatSession: WebSocketSession, HubSession {
         case .success(.resume(let id, let rooms, let refused)):
             refused.forEach(refuse)
             for room in rooms {
-                perform(state.handle(.join(id: id, room: room.room, replay: .since(room.since, limit: nil))))
+                perform(
+                    state.received(.join(id: id, room: room.room, replay: .since(room.since, limit: nil)), at: .now()))
             }
         case .success(let message):
             perform(state.received(message, at: .now()))

@@ -26,6 +26,7 @@ final class FrontDoor: Doorkeeper {
         /// 0 for none.
         var maxConnections = 0
         var maxConnectionsPerAddress = 0
+        var maxSessionsPerUser = 0
         /// Seconds that a refused client is told to wait.
         var retryAfter = 1
     }
@@ -34,10 +35,13 @@ final class FrontDoor: Doorkeeper {
         var isDraining = false
         var connections = 0
         var connectionsByAddress: [String: Int] = [:]
+        var sessionsByUser: [UserName: Int] = [:]
         var refusals: [ErrorCode: Int] = [:]
     }
 
     private let settings: Settings
+    /// Tokens that addresses got wrong.
+    let failures = FailureLimit()
     /// Nil: everybody is who they say.
     private let authenticator: Authenticator?
     private let storeStatus: @Sendable () -> BrokerStatus
@@ -155,8 +159,19 @@ final class FrontDoor: Doorkeeper {
                 .unauthorized(
                     credential == .none ? "a token is needed" : "exactly one token is needed"))
         }
-        return authenticator.identify(token, now: WallClock.milliseconds())
-            .mapError { _ in .unauthorized("this token is not valid") }
+        if let refusal = guessing(request.peerAddress) { return .failure(refusal) }
+        return authenticator.identify(token, now: WallClock.milliseconds()).mapError { _ in
+            failures.failed(request.peerAddress, at: .now())
+            return .unauthorized("this token is not valid")
+        }
+    }
+
+    /// Too many tokens of this address were wrong.
+    func guessing(_ address: String) -> HTTPRefusal? {
+        failures.wait(of: address, at: .now()).map {
+            HTTPRefusal(
+                Refusal(code: .rateLimited, message: "too many tokens from here were not valid", retryAfter: $0))
+        }
     }
 
     private func wantsEcho(_ request: SocketRequest) -> Result<Bool, HTTPRefusal> {
@@ -173,9 +188,35 @@ final class FrontDoor: Doorkeeper {
         guard let environment = environments[ObjectIdentifier(loop)]?.value else {
             return .failure(refusal(.internalServerError, .internal, "something is wrong on this node"))
         }
+        guard let seat = seat(of: identity.user) else {
+            return .failure(
+                refusal(
+                    .tooManyRequests, .tooManyConnections, "this user has too many sessions here", isTemporary: true))
+        }
         let place = take(request.peerAddress)
         return .success(
-            ChatSession(identity: identity, wantsEcho: wantsEcho, environment: environment) { place.leave() })
+            ChatSession(identity: identity, wantsEcho: wantsEcho, environment: environment) {
+                place.leave()
+                seat.leave()
+            })
+    }
+
+    /// One of the sessions that a user may have on this node; nil when there is none left.
+    private func seat(of user: UserName) -> Place? {
+        let limit = settings.maxSessionsPerUser
+        guard limit > 0 else { return Place {} }
+        let isFree = state.withLockedValue { state in
+            guard state.sessionsByUser[user] ?? 0 < limit else { return false }
+            state.sessionsByUser[user, default: 0] += 1
+            return true
+        }
+        guard isFree else { return nil }
+        return Place { [state] in
+            state.withLockedValue {
+                let left = ($0.sessionsByUser[user] ?? 1) - 1
+                $0.sessionsByUser[user] = left > 0 ? left : nil
+            }
+        }
     }
 
     private var draining: HTTPRefusal {

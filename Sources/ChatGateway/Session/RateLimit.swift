@@ -1,21 +1,34 @@
 import NIOCore
 
-/// A token bucket: so many a second on average, with a burst of two seconds' worth. Pure.
+/// A token bucket: so many a second on average, with a burst of two seconds' worth, or another. Pure.
 struct RateLimit: Equatable {
     private let perSecond: Double
+    private let burst: Double
     private var tokens: Double
     private var last: NIODeadline
 
     /// - Parameter perSecond: 0 for no limit.
-    init(perSecond: Int, at now: NIODeadline) {
+    init(perSecond: Int, burst: Int? = nil, at now: NIODeadline) {
         self.perSecond = Double(perSecond)
-        tokens = Double(perSecond) * 2
+        self.burst = Double(burst ?? perSecond * 2)
+        tokens = self.burst
         last = now
     }
 
     /// Nothing of it is spent: it is as good as a new one.
     func isFull(at now: NIODeadline) -> Bool {
-        tokens + max(0, Double((now - last).nanoseconds) / 1e9) * perSecond >= perSecond * 2
+        filled(at: now) >= burst
+    }
+
+    private func filled(at now: NIODeadline) -> Double {
+        min(burst, tokens + max(0, Double((now - last).nanoseconds) / 1e9) * perSecond)
+    }
+
+    /// The milliseconds until there is a token; nil when there is one.
+    func wait(at now: NIODeadline) -> Int? {
+        let tokens = filled(at: now)
+        guard perSecond > 0, tokens < 1 else { return nil }
+        return max(1, Int(((1 - tokens) / perSecond * 1000).rounded(.up)))
     }
 
     /// Takes one token.
@@ -23,13 +36,10 @@ struct RateLimit: Equatable {
     /// - Returns: nil when there was one, else the milliseconds until there will be.
     mutating func take(at now: NIODeadline) -> Int? {
         guard perSecond > 0 else { return nil }
-        let elapsed = Double((now - last).nanoseconds) / 1e9
-        tokens = min(perSecond * 2, tokens + max(0, elapsed) * perSecond)
+        tokens = filled(at: now)
         last = now
-        guard tokens < 1 else {
-            tokens -= 1
-            return nil
-        }
-        return max(1, Int(((1 - tokens) / perSecond * 1000).rounded(.up)))
+        if let wait = wait(at: now) { return wait }
+        tokens -= 1
+        return nil
     }
 }

@@ -44,6 +44,11 @@ struct ServeConfiguration: Sendable, Equatable {
     var maxConnections = 0
     /// 0: no limit.
     var maxConnectionsPerAddress = 0
+    var trustedProxies: [String] = []
+    /// 0: no limit, as for the next two.
+    var maxSessionsPerUser = 0
+    var maxPendingHandshakes = 4096
+    var joinsPerSecond = 100
     var maxRoomsPerSession = 256
     /// 0: no limit.
     var messagesPerSecond = 500

@@ -40,6 +40,10 @@ struct ServeOptions: ParsableArguments {
     @Option(help: .setting("allowed-origins")) var allowedOrigins: [String] = []
     @Option(help: .setting("max-connections")) var maxConnections: String?
     @Option(help: .setting("max-connections-per-address")) var maxConnectionsPerAddress: String?
+    @Option(help: .setting("trusted-proxies")) var trustedProxies: [String] = []
+    @Option(help: .setting("max-sessions-per-user")) var maxSessionsPerUser: String?
+    @Option(help: .setting("max-pending-handshakes")) var maxPendingHandshakes: String?
+    @Option(help: .setting("joins-per-second")) var joinsPerSecond: String?
     @Option(help: .setting("max-rooms-per-session")) var maxRoomsPerSession: String?
     @Option(help: .setting("messages-per-second")) var messagesPerSecond: String?
     @Option(help: .setting("max-message-bytes")) var maxMessageBytes: String?

@@ -1,3 +1,4 @@
+import ChatGateway
 import Logging
 import RedisBroker
 
@@ -98,7 +99,21 @@ extension Setting {
             "connections at a time; 0: no limit but that of open files"),
         .integer(
             "max-connections-per-address", \.maxConnectionsPerAddress, flag: \.maxConnectionsPerAddress, 0...10_000_000,
-            "connections at a time from one address; 0: no limit (behind a balancer all come from its address)"),
+            "connections at a time from one address; 0: no limit (behind a balancer: see trusted-proxies)"),
+        .list(
+            "trusted-proxies", \.trustedProxies, flag: \.trustedProxies,
+            accepted: "addresses or ranges like 10.0.0.0/8, separated by commas", default: "none",
+            "the balancers whose X-Forwarded-For tells where a connection comes from; may be repeated",
+            where: { ProxyTrust([$0]) != nil }),
+        .integer(
+            "max-sessions-per-user", \.maxSessionsPerUser, flag: \.maxSessionsPerUser, 0...1_000_000,
+            "sockets of one user on this gateway; 0: no limit"),
+        .integer(
+            "max-pending-handshakes", \.maxPendingHandshakes, flag: \.maxPendingHandshakes, 0...10_000_000,
+            "connections that have not said what they want; 0: no limit"),
+        .integer(
+            "joins-per-second", \.joinsPerSecond, flag: \.joinsPerSecond, 0...1_000_000,
+            "joins of one connection, with a burst of two seconds and of max-rooms-per-session; 0: no limit"),
         .integer(
             "max-rooms-per-session", \.maxRoomsPerSession, flag: \.maxRoomsPerSession, 1...100_000,
             "rooms that one connection may be in"),

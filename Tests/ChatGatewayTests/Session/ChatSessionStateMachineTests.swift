@@ -199,4 +199,18 @@ struct ChatSessionStateMachineTests {
         #expect(code(receive(.auth(id: id, token: "t"), &machine)) == .rateLimited)
         #expect(receive(.auth(id: id, token: "t"), &machine, at: 1) == .authenticate(id, token: "t"))
     }
+
+    @Test func joinsHaveALimitThatLetsAllRoomsBeTakenUpAtOnce() {
+        var machine = machine(.init(rooms: 3, joinsPerSecond: 1))
+        func join(_ number: Int, at seconds: Double) -> ErrorCode? {
+            let room = RoomName.of("r\(number % 3)")
+            let code = code(receive(.join(id: id, room: room, replay: .none), &machine, at: seconds))
+            _ = machine.joinFinished(room, succeeded: true, wasMember: false)
+            return code
+        }
+        for number in 0..<5 { #expect(join(number, at: 0) == nil) }
+        #expect(join(5, at: 0) == .rateLimited)
+        #expect(join(6, at: 1) == nil)
+        #expect(join(7, at: 1) == .rateLimited)
+    }
 }

@@ -158,4 +158,27 @@ struct FrontDoorTests {
         #expect(code(door, request(origins: ["http://evil.example"])) == .originNotAllowed)
         #expect(door.refusals == [.unauthorized: 4, .originNotAllowed: 1])
     }
+
+    @Test func aUserHasSoManySessionsAndNoMore() throws {
+        let door = door(.init(maxSessionsPerUser: 1))
+        let first = try door.admit(request(), on: loop).get()
+        #expect(code(door, request()) == .tooManyConnections)
+        #expect(code(door, request(user: "bob")) == nil)
+        first.closed(.lost)
+        #expect(code(door, request()) == nil)
+    }
+
+    @Test func whoGuessesTokensIsSentAwayAndNobodyElse() async throws {
+        let (door, signer) = try await guarded()
+        let now = WallClock.milliseconds() / 1000
+        let token = try signer.sign(.init(user: "bob", issuedAt: now, expires: now + 60))
+        var codes: [ErrorCode?] = []
+        for number in 0..<30 {
+            codes.append(code(door, request(query: ["token": "guess\(number)"], address: "10.0.0.1")))
+        }
+        #expect(codes.first == .unauthorized)
+        #expect(codes.last == .rateLimited)
+        #expect(code(door, request(query: ["token": token], address: "10.0.0.1")) == .rateLimited)
+        #expect(code(door, request(query: ["token": token], address: "10.0.0.2")) == nil)
+    }
 }
