@@ -1,49 +1,52 @@
 import ChatProtocol
 
 extension PresenceFeed {
-    /// Members whose own rosters say what was not heard yet when they joined.
+    /// Members whose own rosters say what was not heard yet when they joined. Of what they may know or not know, they are
+    /// told the truth when it is certain again.
     struct Joiners: Sendable {
-        /// A revision that is older than all of the joiners' rosters, and the greatest of the joiners' rosters.
+        /// A revision that is older than all of their rosters, and that of the newest.
         private var since: UInt64 = 0
-        private var latest: UInt64 = 0
-        /// Users whom their rosters name and nobody else knows; users whom they do not name and all others know.
-        private var strangers: Set<UserName> = []
-        private var absent: Set<UserName> = []
+        private(set) var latest: UInt64 = 0
+        /// Users of whom they may know something else than the others.
+        private var uncertain: Set<UserName> = []
 
         /// - Parameters:
         ///   - users: those that all others were told of, at `revision`.
-        ///   - limit: of names that are kept of either kind.
+        ///   - limit: of names that are kept.
         mutating func add(_ roster: Roster, told users: Set<UserName>, revision: UInt64, limit: Int) {
+            let differences =
+                roster.hasMore ? Set(roster.members).subtracting(users) : users.symmetricDifference(roster.members)
+            guard roster.revision > revision || !differences.isEmpty else { return }
             since = min(latest == 0 ? revision : since, roster.revision &- 1)
             latest = max(latest, roster.revision)
-            for user in roster.members where !users.contains(user) && strangers.count < limit { strangers.insert(user) }
-            guard !roster.hasMore else { return }
-            for user in users.subtracting(roster.members) where absent.count < limit { absent.insert(user) }
+            for user in differences where uncertain.count < limit { uncertain.insert(user) }
         }
 
-        /// All have heard of this user now, and who has heard of all is as the others.
-        mutating func heard(_ user: UserName, at revision: UInt64) {
-            strangers.remove(user)
-            absent.remove(user)
-            if strangers.isEmpty, absent.isEmpty, revision >= latest { self = Joiners() }
+        /// The others were told of a change; of these only those whose roster is older.
+        mutating func told(_ user: UserName, at revision: UInt64) {
+            if revision <= latest { uncertain.insert(user) } else { uncertain.remove(user) }
         }
 
-        func strangers(in present: Set<UserName>) -> Set<UserName> { strangers.subtracting(present) }
+        /// Nothing is in doubt up to this revision: they are as all others.
+        mutating func agreed(at revision: UInt64) {
+            if revision >= latest { self = Joiners() }
+        }
+
+        func isUncertain(beyond present: Set<UserName>) -> Bool { !uncertain.isSubset(of: present) }
 
         /// What they have to be told beside what all are told, now that a newer roster has come; then they are as all
         /// others. With an older one they stay: what follows it will be heard.
         mutating func corrected(by present: Set<UserName>, count: Int, revision: UInt64) -> [Notice] {
             guard latest > 0, latest <= revision else { return [] }
             defer { self = Joiners() }
-            let notices =
-                absent.intersection(present).sorted().map {
-                    Notice(event: .came($0, origin: nil), count: count, revision: revision, since: since)
-                }
-                + strangers.subtracting(present).sorted().map {
-                    Notice(event: .left($0), count: count, revision: revision, since: since)
-                }
-            guard notices.isEmpty else { return notices }
-            return [Notice(event: .counted, count: count, revision: revision, since: since)]
+            guard !uncertain.isEmpty else {
+                return [Notice(event: .counted, count: count, revision: revision, since: since)]
+            }
+            return uncertain.sorted().map { user in
+                Notice(
+                    event: present.contains(user) ? .came(user, origin: nil) : .left(user), count: count,
+                    revision: revision, since: since)
+            }
         }
     }
 }

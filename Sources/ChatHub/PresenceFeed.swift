@@ -81,8 +81,9 @@ package struct PresenceFeed: Sendable {
     /// What joiners know from their own rosters though it was not heard here yet: should it never be, they need notices
     /// that nobody else does.
     private var joiners = Joiners()
-    /// Somebody was told another count than ``toldCount`` by its own roster.
-    private var isCountStale = false
+    /// The revision of the newest roster that told a joiner another count than ``toldCount``, or one that is newer than it;
+    /// 0 when there is none.
+    private var staleAt: UInt64 = 0
     private var pendingCount: (count: Int, revision: UInt64)?
     private var countNotBefore: NIODeadline?
 
@@ -130,7 +131,7 @@ package struct PresenceFeed: Sendable {
             told = .users(users)
             var action = Action()
             if isNews { action.notices = [notice(of: change, count: users.count)] }
-            joiners.heard(change.user, at: revision)
+            if settling == .no, change.count == users.count { joiners.agreed(at: revision) }
             if settling == .no, change.count != users.count {
                 // A change before this one was lost, or the store lost what it held.
                 action.question = doubted().question
@@ -166,11 +167,11 @@ package struct PresenceFeed: Sendable {
         case .nothing: break
         case .users(let users):
             // While in doubt this node may lack what is older, too.
-            guard roster.revision > revision || question != .none || settling != .no else { break }
+            guard roster.revision >= revision || question != .none || settling != .no else { break }
             joiners.add(roster, told: users, revision: revision, limit: 2 * limits.users)
         case .crowd:
-            guard roster.count != toldCount else { break }
-            isCountStale = true
+            guard roster.count != toldCount || roster.revision > revision else { break }
+            staleAt = max(staleAt, roster.revision)
             guard question == .none, pendingCount == nil, roster.revision < revision else { break }
             pendingCount = (toldCount, revision)
             return tellPendingCount(at: now)
@@ -284,9 +285,13 @@ package struct PresenceFeed: Sendable {
                 action.notices.append(notice(of: change, count: users.count))
             }
             told = .users(users)
-            if isBelieved || (users == present && joiners.strangers(in: present).isEmpty) {
+            if isBelieved || (users == present && !joiners.isUncertain(beyond: present)) {
                 settling = .no
                 action.notices += joiners.corrected(by: present, count: users.count, revision: rosterRevision)
+                if staleAt > 0 {
+                    pendingCount = (users.count, rosterRevision)
+                    action.notices += tellPendingCount(at: now).notices
+                }
             }
             return action
         }
@@ -306,6 +311,7 @@ package struct PresenceFeed: Sendable {
 
     private mutating func becomeCrowd(of count: Int, revision: UInt64, at now: NIODeadline) -> Action {
         told = .crowd
+        staleAt = max(staleAt, joiners.latest)
         joiners = Joiners()
         self.revision = revision
         pendingCount = (count, revision)
@@ -317,6 +323,7 @@ package struct PresenceFeed: Sendable {
     private mutating func notice(of change: PresenceChange, count: Int) -> Notice {
         toldCount = count
         pendingCount = nil
+        joiners.told(change.user, at: change.revision)
         return Notice(
             event: change.isPresent ? .came(change.user, origin: change.origin) : .left(change.user), count: count,
             revision: change.revision)
@@ -330,8 +337,9 @@ package struct PresenceFeed: Sendable {
             // No crowd any more: who they are must be known before the next one comes or goes.
             return ask()
         }
-        guard count != toldCount || isCountStale else { return Action() }
-        isCountStale = false
+        guard count != toldCount || staleAt > 0 else { return Action() }
+        // Whose roster is newer than this count does not get it.
+        if revision >= staleAt { staleAt = 0 }
         countNotBefore = now + limits.countInterval
         toldCount = count
         return Action(notices: [Notice(event: .counted, count: count, revision: revision)])
