@@ -17,6 +17,8 @@ package final class Gateway: Service {
     private let storeStatus: @Sendable () -> BrokerStatus
     private let addBrokerMetrics: @Sendable (inout PrometheusText) -> Void
     private let logger: Logger
+    /// Seconds since 1970.
+    private let startedAt = Double(WallClock.milliseconds()) / 1000
     private let directory: RoomDirectory
     private let lanes: [Lane]
     private let door: FrontDoor
@@ -245,7 +247,7 @@ package final class Gateway: Service {
         var page = PrometheusText()
         metrics.write(into: &page)
         addBrokerMetrics(&page)
-        ProcessMetrics.now().write(into: &page)
+        ProcessMetrics.now().write(into: &page, startedAt: startedAt)
         return ByteBuffer(string: page.text)
     }
 

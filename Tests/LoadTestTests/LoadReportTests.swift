@@ -176,6 +176,8 @@ struct LoadReportTests {
         #expect(cost.bytesPerConnection == 2000)
         #expect(cost.redisCalls == 0 && cost.redisMillisecondsPerCall == nil)
         #expect(NodeCost(node: "n", empty: empty, begin: end, end: begin).cpuSeconds == nil)
+        let again = NodeMetrics("process_start_time_seconds 5\nprocess_cpu_seconds_total 9")
+        #expect(NodeCost(node: "n", empty: empty, begin: begin, end: again).cpuSeconds == nil)
         let absurd = NodeMetrics("roost_connections 1e300\nprocess_resident_memory_bytes 1e300")
         #expect(
             NodeCost(node: "n", empty: nil, begin: absurd, end: absurd).cells.dropFirst(3).prefix(2)

@@ -40,7 +40,9 @@ struct ProcessMetrics {
         #endif
     }
 
-    func write(into page: inout PrometheusText) {
+    /// - Parameter startedAt: seconds since 1970; tells a reader whether counters began anew.
+    func write(into page: inout PrometheusText, startedAt: Double) {
+        page.add("process_start_time_seconds", .gauge, "When it started, in seconds since 1970.", startedAt)
         page.add("process_cpu_seconds_total", .counter, "User and system time.", cpuSeconds)
         if let residentBytes {
             page.add("process_resident_memory_bytes", .gauge, "Memory in use.", residentBytes)

@@ -27,9 +27,11 @@ package struct NodeCost: Sendable, Codable, Equatable {
     /// - Parameters: what the node's metrics said before the first connection, before the first message, after the last.
     package init(node: String, empty: NodeMetrics?, begin: NodeMetrics?, end: NodeMetrics?) {
         self.node = node
-        // A counter that went back is of another process: the node was restarted.
+        // Counters of another process say nothing: the node was restarted.
+        let start = "process_start_time_seconds"
+        let isSame = begin?[start] == end?[start]
         func growth(_ name: String) -> Double? {
-            guard let begin = begin?[name], let end = end?[name], end >= begin else { return nil }
+            guard isSame, let begin = begin?[name], let end = end?[name], end >= begin else { return nil }
             return end - begin
         }
         cpuSeconds = growth("process_cpu_seconds_total")
