@@ -157,6 +157,11 @@ final class EventStream: HubSession {
     }
 
     func flush() { deliver() }
+
+    /// Later, as the hub may be in the middle of its members.
+    func close(_ code: CloseCode, reason: String) {
+        hub.eventLoop.assumeIsolated().execute { [self] in end(retry: code.shouldReconnect ? .seconds(1) : nil) }
+    }
 }
 
 /// The events that listeners get.

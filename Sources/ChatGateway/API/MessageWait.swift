@@ -75,4 +75,9 @@ final class MessageWait: HubSession {
     }
 
     func flush() {}
+
+    /// Later, as the hub may be in the middle of its members. What the log has is read then.
+    func close(_ code: CloseCode, reason: String) {
+        hub.eventLoop.assumeIsolated().execute { [self] in end() }
+    }
 }
