@@ -82,10 +82,12 @@ package final class Guest: Sendable {
     package func event(
         _ what: String, within limit: TimeAmount = .seconds(20), where condition: (Event) -> Bool
     ) async throws -> Event {
+        // Whatever else comes meanwhile.
+        let deadline = NIODeadline.now() + limit
         while true {
             let incoming: RawWebSocket.Incoming
             do {
-                incoming = try await socket.next(within: limit)
+                incoming = try await socket.next(within: max(deadline - .now(), .milliseconds(1)))
             } catch {
                 throw Impatience(description: "\(user) waited for \(what): \(error); read so far: \(events)")
             }

@@ -67,11 +67,11 @@ extension FaultTests.OneRedis {
         }
     }
 
-    @Test("Connections to Redis are killed every half second for 4 s", arguments: ["pubsub", "normal"])
+    @Test("Connections to Redis are killed every half second for 2 s", arguments: ["pubsub", "normal"])
     func killedConnections(_ type: String) async throws {
         let redis = try redis
-        try await Row(name: "14 CLIENT KILL TYPE \(type) every 500 ms for 4 s").run { _, traffic in
-            for _ in 0..<8 {
+        try await Row(name: "14 CLIENT KILL TYPE \(type) every 500 ms for 2 s").run { _, traffic in
+            for _ in 0..<4 {
                 try await redis.command("CLIENT", "KILL", "TYPE", type)
                 try await pause(.milliseconds(500))
             }

@@ -7,7 +7,7 @@ extension FaultTests {
         "With one Redis", .serialized,
         .stage { work in
             let redis = try await SingleRedis.start()
-            try await work(try await Stage.start(redis, isBalanced: true, arguments: ["--stall-timeout", "4"]))
+            try await work(try await Stage.start(redis, isBalanced: true, arguments: ["--stall-timeout", "15"]))
         })
     struct OneRedis {
         /// The suite's own.
