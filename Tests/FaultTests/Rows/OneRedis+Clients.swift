@@ -13,7 +13,7 @@ extension FaultTests.OneRedis {
         let stage = try stage
         try await stage.makeWhole()
         let (victim, other) = (stage.gateways[0], stage.gateways[1])
-        let limit = [("memory.limit_in_bytes", "\(64 << 20)")]
+        let limit = [("memory.limit_in_bytes", "\(128 << 20)")]
         let group = try ControlGroup("memory", limits: limit, process: victim.pid)
         do {
             try await Row(name: "23, 35 clients read nothing in a busy room").run { stage, traffic in
