@@ -212,7 +212,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     func storeReplaced() {
         eventLoop.assertInEventLoop()
         let lost = recent.byRoom()
-        let turn = eventLoop.now + configuration.settlingTime + .milliseconds(100)
+        let turn = eventLoop.now + .nanoseconds(configuration.settlingTime.nanoseconds * 3 / 4)
         for (room, entries) in lost { giveBack(entries, to: room, at: turn, attempts: 5) }
     }
 
