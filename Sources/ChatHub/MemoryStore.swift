@@ -98,6 +98,8 @@ final class MemoryStore {
         room.lastUse = now
         var lost: [LogEntry] = []
         var fork: Position?
+        /// Positions up to here were given out.
+        var known = Position.zero
         var hint: (previous: Position, entry: LogEntry)?
         for entry in tail {
             let isBeyond = entry.position > room.head
@@ -115,6 +117,7 @@ final class MemoryStore {
             guard !lost.isEmpty || isBeyond || (following.epoch > entry.position.epoch && following.seq == 1)
             else { continue }
             fork = fork ?? before ?? .zero
+            if isBeyond { known = max(known, entry.position) }
             lost.append(entry)
         }
         if let hint { publish(hint.entry, after: hint.previous, in: name) }
@@ -126,7 +129,7 @@ final class MemoryStore {
             let isKnown = length > 0 && later.contains { $0.body.prefix(length) == entry.body.prefix(length) }
             guard !isKnown, room.movedEntries.insert(entry.position).inserted else { continue }
             let previous = room.head
-            advance(room, known: .zero, at: now)
+            advance(room, known: known, at: now)
             let moved = LogEntry(position: room.head, time: entry.time, body: entry.body)
             room.entries.append(moved)
             publish(moved, after: previous, in: name)

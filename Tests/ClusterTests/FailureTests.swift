@@ -62,7 +62,9 @@ extension ClusterTests {
 
         @Test("All gateways are restarted one after the other: nothing acknowledged is missing or doubled")
         func rollingRestart() async throws {
-            try await Cluster.run(arguments: ["--messages-per-second", "0"]) { cluster in
+            // The balancer needs a second to see who is ready and who is not, and longer on a busy machine.
+            let patience = ["--messages-per-second", "0", "--drain-deadline", "10"]
+            try await Cluster.run(arguments: patience) { cluster in
                 let alice = try await Witness.join("general", as: "alice", at: [cluster.balancerURL])
                 let bob = try await Witness.join("general", as: "bob", at: [cluster.balancerURL])
                 async let aliceSends: Void = alice.send(messages)

@@ -14,6 +14,7 @@ struct FaultTests {
         configuration.deafAfter = .milliseconds(400)
         configuration.heartbeatInterval = .milliseconds(100)
         configuration.leaseTimeout = .milliseconds(500)
+        configuration.settlingTime = .milliseconds(200)
         configuration.backoff.maximum = .milliseconds(200)
     }
 

@@ -23,7 +23,7 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
     case readAcrossEpochs = "a reader learns where the log knew its position last, and what a newer epoch begins with"
     case readLatest = "the latest messages come oldest first, also before a position"
     case restoredTail = "what a log lost is given back at its positions, once, and then a new epoch begins"
-    case brokenTail = "where only a part of what was lost is given back a hole is seen"
+    case brokenTail = "where only a part of what was lost is given back it does not leave a hole"
     case movedTail = "what a log went on without is given back under new positions, once, whoever gives it"
     case signals = "signals are heard with their origin and never stored"
     case firstAndLast = "a user is announced at the first session and at the last, on whatever node"

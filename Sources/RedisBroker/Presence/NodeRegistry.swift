@@ -56,7 +56,10 @@ final class NodeRegistry {
 
     /// Says that this node lives.
     func beat() {
-        guard !isReleased, link.isUp, let beat = lease.beat(at: link.eventLoop.now) else { return }
+        guard !isReleased else { return }
+        // Whoever was away itself cannot say of others that they were.
+        guard link.isUp else { return lease.failed() }
+        guard let beat = lease.beat(at: link.eventLoop.now) else { return }
         let mode: (Argument, Argument) =
             switch beat {
             case .register: ("new", 0)

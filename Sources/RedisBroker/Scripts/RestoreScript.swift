@@ -42,7 +42,7 @@ extension Script {
         end
 
         local last = head(log)
-        local restored, lost, fork = nil, {}, nil
+        local restored, lost, fork, beyond = nil, {}, nil, 0
         for i = 5, #ARGV, 4 do
           local position = ARGV[i]
           local isBeyond = isAfter(position, last)
@@ -60,6 +60,7 @@ extension Script {
                 local before = redis.call('XREVRANGE', log, '(' .. position, '-', 'COUNT', 1)[1]
                 fork = before and before[1] or '0-0'
               end
+              if isBeyond then beyond = math.max(beyond, epoch) end
               lost[#lost + 1] = i
             end
           end
@@ -110,8 +111,9 @@ extension Script {
           if not isKnown and redis.call('HEXISTS', retried, note) == 0 then
             local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
             local epoch, id = split(last), nil
-            if generation ~= '' and (not newest or generationOf(newest) ~= generation) then
-              id = string.format('%.0f', math.max(ms, epoch + 1)) .. '-1'
+            -- Not under a position that was given out, be it to what is given back here.
+            if beyond >= epoch or (generation ~= '' and (not newest or generationOf(newest) ~= generation)) then
+              id = string.format('%.0f', math.max(ms, epoch + 1, beyond + 1)) .. '-1'
             else
               id = string.format('%.0f', epoch) .. '-*'
             end

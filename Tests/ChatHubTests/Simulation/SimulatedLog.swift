@@ -85,6 +85,7 @@ struct SimulatedLog {
     ) -> (Restoration, published: [MessageBatch]) {
         var lost: [LogEntry] = []
         var fork: Position?
+        var known = Position.zero
         var published: [MessageBatch] = []
         for entry in tail {
             let isBeyond = entry.position > head
@@ -102,6 +103,7 @@ struct SimulatedLog {
             else { continue }
             let before = entries.last { $0.entry.position < entry.position }?.entry.position
             fork = fork ?? before ?? .zero
+            if isBeyond { known = max(known, entry.position) }
             lost.append(entry)
         }
         guard let fork else { return (.restored, published) }
@@ -113,10 +115,10 @@ struct SimulatedLog {
             let identity = length.flatMap { entry.body.getSlice(at: entry.body.readerIndex, length: $0) }
             if let identity, later.contains(where: { $0.entry.body.begins(with: identity) }) { continue }
             guard moved.insert(entry.position).inserted else { continue }
-            let begins = entries.last?.generation != generation
+            let begins = entries.last?.generation != generation || head < known
             let position =
                 begins
-                ? Position(epoch: max(now, head.epoch + 1), seq: 1) : Position(epoch: head.epoch, seq: head.seq + 1)
+                ? Position(epoch: max(now, head.epoch + 1, known.epoch + 1), seq: 1) : Position(epoch: head.epoch, seq: head.seq + 1)
             let copy = LogEntry(position: position, time: entry.time, body: entry.body)
             last = MessageBatch(copy, after: head)
             add(copy, generation: generation)

@@ -114,7 +114,8 @@ final class Crowd: Sendable {
         listeners.withLock { listeners in
             var listener = listeners[number]
             switch event.type {
-            case "joined":
+            // Not the user's own inbox, which nobody asked for.
+            case "joined" where event.id == "in":
                 listener.isJoined = true
                 listener.connections += 1
                 if listener.last == nil { listener.last = event.position("position") }

@@ -118,7 +118,8 @@ final class WireMember: Sendable {
         state.withLock { state in
             switch event.type {
             case "welcome": if let node = event.node { state.record.connections.append(node) }
-            case "joined":
+            // Not the user's own inbox, which nobody asked for.
+            case "joined" where event.id == "join":
                 state.isJoined = true
                 state.record.note(.joined(head: event.position("position") ?? .zero, recovered: event.recovered))
             case "message": if let stored = event.stored { state.record.note(.message(stored)) }

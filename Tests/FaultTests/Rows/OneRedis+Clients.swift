@@ -6,7 +6,7 @@ import Testing
 /// What clients do to gateways: too slow, too many at once, again and again.
 extension FaultTests.OneRedis {
     /// Messages that pour into a busy room: far more bytes than sockets hold.
-    private var flood: Int { 1_000 }
+    private var flood: Int { 600 }
 
     @Test("Clients of a busy room do not read: they cost little, the others get all, and they get the rest later")
     func slowClients() async throws {
@@ -41,7 +41,7 @@ extension FaultTests.OneRedis {
                 for guest in stalled { await guest.socket.cut() }
             }
             let used = Int(try group.read("memory.max_usage_in_bytes")) ?? 0
-            print("fault: 41 clients read nothing of 4 MB each: the gateway took \(used >> 20) MB more")
+            print("fault: 41 clients read nothing of 2.4 MB each: the gateway took \(used >> 20) MB more")
             #expect(victim.ending == nil)
         } catch {
             await victim.kill()
@@ -81,41 +81,54 @@ extension FaultTests.OneRedis {
         await guest.socket.cut()
     }
 
-    @Test("A gateway with most of 2,000 clients is killed: all come back at once, and get what they missed")
+    @Test("A gateway with most of 800 clients is killed: all come back at once, and get what they missed")
     func storm() async throws {
         var plan = Traffic.Plan()
         plan.interval = .milliseconds(200)
         let victim = try stage.gateways[0]
         let row = Row(
-            name: "24 gateway with 1,400 of 2,000 clients killed", plan: plan, leaving: .those(on: victim.node))
-        let count = 2_000
+            name: "24 gateway with 560 of 800 clients killed", plan: plan, leaving: .those(on: victim.node),
+            // In such a crowd some are away for longer than presence waits.
+            mayBeGone: true)
+        let count = 800
         try await row.run { stage, traffic in
             let rooms = (0..<40).map { "\(traffic.rooms[0])-crowd-\($0)" }
             let ports = stage.gateways.map(\.port)
             let crowd = Crowd(
                 "\(traffic.rooms[0])-crowd", count: count, rooms: rooms, ports: stormPorts(ports))
-            try await crowd.come()
-            try await call(rooms, at: ports[2], "before")
-            try await eventually("all heard it") { crowd.all.allSatisfy { $0.received == 1 } ? true : nil }
-
-            crowd.use(ports: Array(ports.dropFirst()))
-            traffic.struck()
-            await victim.kill()
-            traffic.healed()
-            let from = ContinuousClock.now
-            for number in 0..<3 { try await call(rooms, at: ports[2], "meanwhile-\(number)") }
-            try await eventually("all are back", within: .seconds(60)) { crowd.joined == count ? true : nil }
-            try await call(rooms, at: ports[2], "after")
-            try await eventually("all have all", within: .seconds(30)) {
-                crowd.all.allSatisfy { $0.received >= 5 } ? true : nil
+            do {
+                try await strike(victim, crowd, rooms, at: ports, traffic)
+            } catch {
+                await crowd.leave()
+                throw error
             }
-            let time = Int((ContinuousClock.now - from) / .milliseconds(1))
-            let complaints = crowd.all.flatMap(\.complaints)
-            print("fault: storm of \(crowd.all.count { $0.connections > 1 }) clients: all back after \(time) ms")
-            #expect(complaints.isEmpty, "\(complaints.prefix(5))")
-            #expect(crowd.all.allSatisfy { $0.received == 5 })
             await crowd.leave()
         }
+    }
+
+    private func strike(
+        _ victim: GatewayProcess, _ crowd: Crowd, _ rooms: [String], at ports: [Int], _ traffic: Traffic
+    ) async throws {
+        let count = crowd.all.count
+        try await crowd.come()
+        try await call(rooms, at: ports[2], "before")
+        try await eventually("all heard it") { crowd.all.allSatisfy { $0.received == 1 } ? true : nil }
+
+        crowd.use(ports: Array(ports.dropFirst()))
+        traffic.struck()
+        await victim.kill()
+        traffic.healed()
+        let from = ContinuousClock.now
+        for number in 0..<3 { try await call(rooms, at: ports[2], "meanwhile-\(number)") }
+        try await eventually("all are back", within: .seconds(60)) { crowd.joined == count ? true : nil }
+        let time = Int((ContinuousClock.now - from) / .milliseconds(1))
+        print("fault: storm of \(crowd.all.count { $0.connections > 1 }) clients: all back after \(time) ms")
+        try await call(rooms, at: ports[2], "after")
+        _ = try? await eventually("all have all", within: .seconds(30)) {
+            crowd.all.allSatisfy { $0.received >= 5 } ? true : nil
+        }
+        let wrong = crowd.all.enumerated().filter { $1.received != 5 || !$1.complaints.isEmpty }
+        #expect(wrong.isEmpty, "\(wrong.count) listeners: \(wrong.prefix(5))")
     }
 
     /// Seven of ten go to the first.
