@@ -45,7 +45,8 @@ struct FaultTests {
             // What Redis has lost is given back by who stored it.
             try await eventually("both messages are in the log") {
                 let log = try await second.node.read(room(), after: .zero)
-                return Set(log.texts) == Set([Draft.test("before"), Draft.test("after")].map { String(buffer: $0.body) })
+                return Set(log.texts)
+                    == Set([Draft.test("before"), Draft.test("after")].map { String(buffer: $0.body) })
                     && log.entries.count == 2 ? true : nil
             }
             #expect(try await second.node.listener.hearsMessages(2, in: room()).last?.position == after.position)

@@ -118,7 +118,8 @@ struct SimulatedLog {
             let begins = entries.last?.generation != generation || head < known
             let position =
                 begins
-                ? Position(epoch: max(now, head.epoch + 1, known.epoch + 1), seq: 1) : Position(epoch: head.epoch, seq: head.seq + 1)
+                ? Position(epoch: max(now, head.epoch + 1, known.epoch + 1), seq: 1)
+                : Position(epoch: head.epoch, seq: head.seq + 1)
             let copy = LogEntry(position: position, time: entry.time, body: entry.body)
             last = MessageBatch(copy, after: head)
             add(copy, generation: generation)
