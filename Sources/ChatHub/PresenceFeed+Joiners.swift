@@ -38,15 +38,24 @@ extension PresenceFeed {
         /// others. With an older one they stay: what follows it will be heard.
         mutating func corrected(by present: Set<UserName>, count: Int, revision: UInt64) -> [Notice] {
             guard latest > 0, latest <= revision else { return [] }
-            defer { self = Joiners() }
-            guard !uncertain.isEmpty else {
-                return [Notice(event: .counted, count: count, revision: revision, since: since)]
+            let users = uncertain.sorted()
+            let oldest = since
+            since = 0
+            latest = 0
+            uncertain = []
+            if users.isEmpty {
+                return [Notice(event: .counted, count: count, revision: revision, since: oldest)]
             }
-            return uncertain.sorted().map { user in
-                Notice(
-                    event: present.contains(user) ? .came(user, origin: nil) : .left(user), count: count,
-                    revision: revision, since: since)
+            var notices: [Notice] = []
+            for user in users {
+                if present.contains(user) {
+                    notices.append(
+                        Notice(event: .came(user, origin: nil), count: count, revision: revision, since: oldest))
+                } else {
+                    notices.append(Notice(event: .left(user), count: count, revision: revision, since: oldest))
+                }
             }
+            return notices
         }
     }
 }
