@@ -7,7 +7,7 @@ struct RandomScheduleTests {
     static let seeds: [UInt64] = {
         let environment = ProcessInfo.processInfo.environment
         if let seed = environment["ROOST_SEED"].flatMap({ UInt64($0) }) { return [seed] }
-        return Array(0..<(environment["ROOST_SEEDS"].flatMap { UInt64($0) } ?? 300))
+        return Array(0..<(environment["ROOST_SEEDS"].flatMap { UInt64($0) } ?? 80))
     }()
 
     @Test(arguments: 0..<UInt64(4))
