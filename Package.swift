@@ -224,7 +224,9 @@ let package = Package(
         .testTarget(
             name: "ClusterTests",
             dependencies: [
-                "TestSupport", "LoadTest", "ChatClient", "ChatGateway", "ChatProtocol", "roost",
+                "TestSupport", "LoadTest", "ChatClient", "ChatGateway", "ChatHub", "ChatProtocol", "RedisBroker", "roost",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),

@@ -3,6 +3,8 @@ package struct HubMetrics: Sendable, Equatable {
     /// Messages written to live members, one per member.
     package var deliveries = 0
     package var deliveredBytes = 0
+    /// Times that a member's socket was written to: one for all that a turn of the loop brought it, answers included.
+    package var writes = 0
     /// Messages that members got late, from the ring or the log: resumes and slow readers.
     package var caughtUpMessages = 0
     /// The bytes of these.
@@ -26,6 +28,7 @@ package struct HubMetrics: Sendable, Equatable {
         var sum = left
         sum.deliveries += right.deliveries
         sum.deliveredBytes += right.deliveredBytes
+        sum.writes += right.writes
         sum.caughtUpMessages += right.caughtUpMessages
         sum.caughtUpBytes += right.caughtUpBytes
         sum.logReads += right.logReads

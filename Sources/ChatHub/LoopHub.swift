@@ -284,6 +284,7 @@ package final class LoopHub: @unchecked Sendable {
             next += 1
             session.isAwaitingFlush = false
             session.flush()
+            metrics.writes += 1
             // It may have taken no more for a moment only, within this turn, of which it says nothing afterwards.
             if !session.lagging.isEmpty, session.isWritable { catchUp(session) }
         }

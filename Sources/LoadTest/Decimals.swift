@@ -8,7 +8,7 @@ extension Duration {
 /// Numbers for people.
 package enum Decimals {
     /// Without `.0`.
-    static func short(_ value: Double) -> String {
+    package static func short(_ value: Double) -> String {
         let rounded = value.rounded()
         return value == rounded && abs(value) < 1e15 ? String(Int64(rounded)) : String(value)
     }

@@ -28,6 +28,8 @@ package struct LoadRun: Sendable {
     package var performer: (any FaultPerformer)?
     /// Pages with the metrics of the nodes, by the nodes' names.
     package var metrics: [(node: String, page: HTTPGet)] = []
+    /// Asks the cluster's Redis what it has spent.
+    package var redisInfo: (@Sendable () async -> RedisInfo?)?
     /// How often progress is told.
     package var interval: Duration = .seconds(1)
     /// How long after the ramp the last client may still be connecting.
@@ -58,7 +60,7 @@ package struct LoadRun: Sendable {
         // A generator that checks every byte measures itself.
         options.checksText = false
         do {
-            try options.prepareTLS(for: plan.addresses)
+            try options.prepareTLS(for: plan.addresses, trusting: plan.caFile)
         } catch {
             throw LoadRunError(description: "TLS cannot be used: \(error)")
         }
@@ -77,6 +79,7 @@ package struct LoadRun: Sendable {
         _ shards: [ShardReference], _ tell: @escaping @Sendable (LoadEvent) -> Void
     ) async throws -> LoadReport {
         let empty = await readMetrics()
+        let redisEmpty = await redisInfo?()
         var log = RunLog(plan: plan, interval: interval, shards: shards, tell: tell)
         for shard in shards { shard.run { $0.connectAll() } }
         let connectBy = ContinuousClock.now + plan.ramp + connectTimeout
@@ -88,12 +91,14 @@ package struct LoadRun: Sendable {
         }
 
         let full = await readMetrics()
+        let redisBegin = await redisInfo?()
         let usage = Usage.now()
         let startedAt = Date().timeIntervalSince1970
         for shard in shards { shard.run { $0.beginTraffic() } }
         log.begin()
         let faults = FaultLog(start: log.start)
         var afterwards = full
+        var redis: RedisCost?
         var cost = GeneratorCost(cpuSeconds: 0, deliveries: 0, peakBytes: 0)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for fault in plan.faults {
@@ -103,8 +108,10 @@ package struct LoadRun: Sendable {
                 try faults.check()
                 try await log.look(.running)
             }
-            afterwards = await readMetrics()
             let now = Usage.now()
+            afterwards = await readMetrics()
+            redis = RedisCost(
+                empty: redisEmpty, begin: redisBegin, end: await redisInfo?(), messages: log.counts.acknowledged)
             cost = GeneratorCost(
                 cpuSeconds: now.cpuSeconds - usage.cpuSeconds, deliveries: log.counts.deliveries.delivered,
                 peakBytes: now.peakBytes)
@@ -133,6 +140,7 @@ package struct LoadRun: Sendable {
         report.costs = metrics.map { node, _ in
             NodeCost(node: node, empty: empty[node], begin: full[node], end: afterwards[node])
         }
+        report.redis = redis
         report.generators = [cost]
         return report
     }

@@ -41,6 +41,66 @@ extension ClusterTests {
             #expect(html.contains("<svg") && html.contains("drop=subscription") && html.hasSuffix("</html>\n"))
         }
 
+        @Test(
+            "A gateway whose build does not repair is caught: exit code 1, and exactly its members without what it lost",
+            arguments: [true, false])
+        func brokenBuild(repairs: Bool) async throws {
+            try await RedisServer.run { redis in
+                let folder = try ScratchFolder("load")
+                defer { folder.remove() }
+                let good = try await GatewayProcess.start(node: "gateway-1", redis: redis.url, folder: folder.url)
+                let json = folder.url.appending(path: "report.json")
+                try await good.ready()
+                try await RepairlessNode.run(redis: redis.url, repairs: repairs, losing: 7) { url, losses in
+                    // Six members in each room, three on each node; twenty messages to each room.
+                    let load = try GatewayProcess.command(
+                        [
+                            "load", "--url", good.url, "--url", url, "--clients", "12", "--rooms", "2", "--rate", "40",
+                            "--duration", "1", "--ramp", "0", "--patience", "2", "--json", json.path(),
+                        ], folder: folder.url)
+                    let ending = try await eventually("the load test ends", within: .seconds(60)) { load.endingSoFar }
+                    let report = try LoadReport(json: Data(contentsOf: json))
+                    let lost = losses()
+                    #expect(Set(lost.map(\.room)).count == 2)
+                    guard !repairs else {
+                        #expect(ending == .exited(0) && report.isClean, "\(report.table)")
+                        return
+                    }
+                    #expect(ending == .exited(1), "\(load.output)")
+                    #expect(load.output.contains("BROKEN: \(lost.count * 3) missing"), "\(load.output)")
+                    #expect(report.counts.deliveries.missing == lost.count * 3)
+                    #expect(report.counts.missingAcknowledged == lost.count * 3)
+                    #expect(report.offences.allSatisfy { $0.kind == .missing && $0.node == "gateway-2" })
+                    let found = Set(report.offences.map { RepairlessNode.Loss(room: $0.room, position: $0.position) })
+                    #expect(found == lost)
+                    // Users are spread over the nodes in turn.
+                    let odd = Set((0..<12).filter { $0 % 2 == 1 }.map { "load-\(report.run)-u\($0)" })
+                    #expect(Set(report.offences.map(\.user)) == odd)
+                }
+                await good.kill()
+            }
+        }
+
+        @Test("It connects by TLS to who has a certificate of those that it was given")
+        func tls() async throws {
+            let folder = try ScratchFolder("load")
+            defer { folder.remove() }
+            let files = try await TestCertificate.make(in: folder.url)
+            let gateway = try await GatewayProcess.start(
+                node: "tls", redis: nil, arguments: ["--tls-cert", files.certificate, "--tls-key", files.key],
+                folder: folder.url)
+            try await gateway.ready()
+            let load = try GatewayProcess.command(
+                [
+                    "load", "--url", "wss://localhost:\(gateway.port)/ws", "--ca-file", files.certificate, "--clients",
+                    "4",
+                    "--rooms", "1", "--rate", "20", "--duration", "1", "--ramp", "0",
+                ], folder: folder.url)
+            let ending = try await eventually("the load test ends", within: .seconds(60)) { load.endingSoFar }
+            #expect(ending == .exited(0), "\(load.output)")
+            await gateway.kill()
+        }
+
         @Test("Without Redis on this machine it says what to install")
         func missingProgram() async throws {
             let folder = try ScratchFolder("load")

@@ -51,9 +51,13 @@ package final class ClientConnection {
         package init() {}
 
         /// One TLS context for all connections, where one is needed at all.
-        package mutating func prepareTLS(for addresses: [ServerAddress]) throws {
+        ///
+        /// - Parameter file: certificates (PEM) that the nodes' are checked against, instead of the system's.
+        package mutating func prepareTLS(for addresses: [ServerAddress], trusting file: String? = nil) throws {
             guard addresses.contains(where: \.isSecure) else { return }
-            tls = try NIOSSLContext(configuration: .makeClientConfiguration())
+            var configuration = TLSConfiguration.makeClientConfiguration()
+            if let file { configuration.trustRoots = .file(file) }
+            tls = try NIOSSLContext(configuration: configuration)
         }
     }
 

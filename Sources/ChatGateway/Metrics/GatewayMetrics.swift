@@ -27,6 +27,8 @@ struct GatewayMetrics {
             hubs.deliveries)
         page.add("roost_delivered_bytes_total", .counter, "Bytes of these.", hubs.deliveredBytes)
         page.add(
+            "roost_writes_total", .counter, "Times that a client's socket was written to, whatever it was.", hubs.writes)
+        page.add(
             "roost_caught_up_messages_total", .counter,
             "Messages written late, to members that resumed or had fallen behind.", hubs.caughtUpMessages)
         page.add("roost_caught_up_bytes_total", .counter, "Bytes of these.", hubs.caughtUpBytes)

@@ -69,6 +69,11 @@ package actor LocalCluster: FaultPerformer {
         try gateways.map { ($0.name, try HTTPGet("http://127.0.0.1:\($0.opsPort)/metrics")) }
     }
 
+    /// What Redis says of itself; nil while it is away.
+    package func redisInfo() async -> RedisInfo? {
+        (try? await RedisControl.say("INFO", port: redisPort)).map { RedisInfo($0) }
+    }
+
     private func startAll() async throws {
         try await startRedis()
         for index in gateways.indices { try launchGateway(index) }

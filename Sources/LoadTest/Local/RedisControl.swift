@@ -4,7 +4,7 @@ import NIOPosix
 /// Says one command to a Redis, and hears its answer.
 enum RedisControl {
     /// - Parameter command: words that need no quotes.
-    /// - Returns: the first line of the answer, without its sign.
+    /// - Returns: the answer: a line without its sign, or a text.
     /// - Throws: ``LoadRunError`` with Redis's error, or when no answer comes.
     @discardableResult
     static func say(_ command: String, port: Int) async throws -> String {
@@ -48,7 +48,15 @@ enum RedisControl {
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             text += String(buffer: unwrapInboundIn(data))
             // The two characters are one to Swift.
-            if let end = text.firstIndex(of: "\r\n") { promise.succeed(String(text[..<end])) }
+            guard let end = text.firstIndex(of: "\r\n") else { return }
+            // $LENGTH, then so many bytes and a line's end.
+            guard text.first == "$", let length = Int(text[..<end].dropFirst()) else {
+                return promise.succeed(String(text[..<end]))
+            }
+            let body = text[text.index(after: end)...]
+            if body.utf8.count >= length {
+                promise.succeed("+" + String(decoding: body.utf8.prefix(length), as: UTF8.self))
+            }
         }
 
         func channelInactive(context: ChannelHandlerContext) {

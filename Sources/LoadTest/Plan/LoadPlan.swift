@@ -34,6 +34,8 @@ package struct LoadPlan: Sendable {
     package var patience: Duration
     /// Makes the token of a user; nil where the nodes run without authentication.
     package var token: (@Sendable (_ user: String) -> String)?
+    /// Certificates (PEM) that the nodes' are checked against; nil: the system's.
+    package var caFile: String?
     /// Tells this run's rooms, users and messages from any other's; letters and digits.
     package var run: String
 

@@ -23,11 +23,14 @@ extension LoadReport {
                 ["fault", "at s", "lasted s", "healed after s", "connects/s", "presence true after s"],
                 faults.map(\.cells))
         }
-        if !costs.isEmpty || !generators.isEmpty {
+        if !costCells.isEmpty {
             lines.append("")
             lines += TextTable.lines(
-                ["cost", "CPU s", "µs/delivery", "memory", "connections", "B/connection", "Redis ms/call"],
-                costs.map(\.cells) + generators.map(\.cells))
+                [
+                    "cost", "CPU s", "µs/delivery", "memory", "connections", "B/connection", "µs/connect",
+                    "Redis ms/call",
+                ],
+                costCells)
         }
         lines.append("")
         if !offences.isEmpty { lines += ["first offenders:"] + offences.map { "  \($0.line)" } + [""] }
@@ -42,6 +45,12 @@ extension LoadReport {
             + (rooms == 1 ? "room" : "rooms")
             + (memberships == clients ? "" : " (\(Decimals.grouped(memberships)) memberships)")
             + " on " + (nodes.count == 1 ? "1 node" : "\(nodes.count) nodes") + (nodes.isEmpty ? "" : " (\(names))")
+    }
+
+    /// One row for each process.
+    var costCells: [[String]] {
+        costs.map(\.cells) + (redis.map { [$0.cells(deliveries: counts.deliveries.delivered)] } ?? [])
+            + generators.map(\.cells)
     }
 
     private var trafficLine: String {
@@ -118,7 +127,18 @@ extension NodeCost {
             cpuMicrosecondsPerDelivery.map { Decimals.fixed($0, digits: 2) } ?? "-",
             residentBytes.map(Decimals.bytes) ?? "-", connections.map { Decimals.grouped($0) } ?? "-",
             bytesPerConnection.map { Decimals.grouped($0) } ?? "-",
+            cpuMicrosecondsPerConnect.map { Decimals.grouped($0) } ?? "-",
             redisMillisecondsPerCall.map { Decimals.fixed($0, digits: 2) } ?? "-",
+        ]
+    }
+}
+
+extension RedisCost {
+    func cells(deliveries: Int) -> [String] {
+        [
+            "Redis", cpuSeconds.map { Decimals.fixed($0, digits: 2) } ?? "-",
+            cpuSeconds.map { deliveries > 0 ? Decimals.fixed($0 * 1e6 / Double(deliveries), digits: 2) : "-" } ?? "-",
+            Decimals.bytes(memoryBytes), "-", "-", "-", "-",
         ]
     }
 }
@@ -128,7 +148,7 @@ extension GeneratorCost {
         [
             "load test", Decimals.fixed(cpuSeconds, digits: 2),
             cpuMicrosecondsPerDelivery.map { Decimals.fixed($0, digits: 2) } ?? "-", Decimals.bytes(Double(peakBytes)),
-            "-", "-", "-",
+            "-", "-", "-", "-",
         ]
     }
 }

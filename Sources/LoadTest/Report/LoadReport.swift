@@ -57,6 +57,8 @@ package struct LoadReport: Sendable, Codable, Equatable {
     /// The most connections that came to stand in one second, from the first message on.
     package var peakConnects: Int
     package var costs: [NodeCost]
+    /// Of a cluster that the test started.
+    package var redis: RedisCost?
     package var generators: [GeneratorCost]
     package var offences: [Offence]
 

@@ -5,11 +5,19 @@ package struct NodeCost: Sendable, Codable, Equatable {
     /// From the first message to the last.
     package var cpuSeconds: Double?
     package var deliveries: Double?
+    /// From clients.
+    package var messages: Double?
+    /// Heard from Redis.
+    package var publications: Double?
+    /// To clients' sockets, each with all that a turn of a loop brought.
+    package var writes: Double?
     /// When all were connected, and then.
     package var connections: Double?
     package var residentBytes: Double?
     /// What it grew by while they connected, each.
     package var bytesPerConnection: Double?
+    /// While they connected and joined, each.
+    package var cpuMicrosecondsPerConnect: Double?
     /// Calls of Redis, and how long they took, all together.
     package var redisCalls: Double?
     package var redisSeconds: Double?
@@ -38,14 +46,72 @@ package struct NodeCost: Sendable, Codable, Equatable {
         if let live = growth("roost_messages_delivered_total") {
             deliveries = live + (growth("roost_caught_up_messages_total") ?? 0)
         }
+        messages = growth("roost_messages_received_total")
+        publications = growth("roost_publications_total")
+        writes = growth("roost_writes_total")
         connections = begin?["roost_connections"]
         residentBytes = begin?["process_resident_memory_bytes"]
         if let before = empty?["process_resident_memory_bytes"], let residentBytes, let connections {
             let new = connections - (empty?["roost_connections"] ?? 0)
-            if new >= 1 { bytesPerConnection = max(0, residentBytes - before) / new }
+            if new >= 1 {
+                bytesPerConnection = max(0, residentBytes - before) / new
+                if let cpu = begin?["process_cpu_seconds_total"], let idle = empty?["process_cpu_seconds_total"] {
+                    cpuMicrosecondsPerConnect = max(0, cpu - idle) * 1e6 / new
+                }
+            }
         }
         redisCalls = growth("roost_redis_answers_total")
         redisSeconds = growth("roost_redis_answer_seconds_total")
+    }
+}
+
+/// What Redis spent, by its own `INFO`.
+package struct RedisCost: Sendable, Codable, Equatable {
+    /// From the first message to the last; nil when it was restarted meanwhile.
+    package var cpuSeconds: Double?
+    package var messages: Int
+    /// While clients connected and joined.
+    package var connectCPUSeconds: Double?
+    /// At the last message.
+    package var memoryBytes: Double
+
+    package var cpuMicrosecondsPerMessage: Double? {
+        guard let cpuSeconds, messages > 0 else { return nil }
+        return cpuSeconds * 1e6 / Double(messages)
+    }
+
+    /// - Parameters: its `INFO` before the first connection, before the first message and after the last; messages that
+    ///   were stored between these two.
+    init?(empty: RedisInfo?, begin: RedisInfo?, end: RedisInfo?, messages: Int) {
+        guard let end, let memory = end["used_memory"] else { return nil }
+        self.messages = messages
+        memoryBytes = memory
+        if let empty = empty?.cpuSeconds, let begin = begin?.cpuSeconds { connectCPUSeconds = begin - empty }
+        let isSame = begin?.runID == end.runID
+        if isSame, let begin = begin?.cpuSeconds, let end = end.cpuSeconds { cpuSeconds = end - begin }
+    }
+}
+
+/// What `INFO` of Redis says.
+package struct RedisInfo: Sendable, Equatable {
+    private var values: [Substring: Substring] = [:]
+
+    package init(_ text: String) {
+        for line in text.split(whereSeparator: \.isNewline) where !line.hasPrefix("#") {
+            let parts = line.split(separator: ":", maxSplits: 1)
+            if parts.count == 2 { values[parts[0]] = parts[1] }
+        }
+    }
+
+    package subscript(_ name: String) -> Double? { values[name[...]].flatMap { Double($0) } }
+
+    /// Another one after each start.
+    var runID: Substring? { values["run_id"] }
+
+    /// User and system time of all threads, but for what children that write files spend.
+    var cpuSeconds: Double? {
+        guard let user = self["used_cpu_user"], let system = self["used_cpu_sys"] else { return nil }
+        return user + system
     }
 }
 

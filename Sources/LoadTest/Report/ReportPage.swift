@@ -110,12 +110,12 @@ package struct ReportPage {
     }
 
     private var costs: String {
-        guard !report.costs.isEmpty || !report.generators.isEmpty else { return "" }
+        guard !report.costCells.isEmpty else { return "" }
         return """
             <section><h2>What it cost</h2>
             <p>By the nodes' own metrics, from the first message to the last, and of the load test itself. Nothing is said of \
             a node that was restarted meanwhile.</p>
-            \(HTML.table(["", "CPU s", "µs CPU/delivery", "memory", "connections", "bytes/connection", "ms/Redis call"], report.costs.map(\.cells) + report.generators.map(\.cells)))
+            \(HTML.table(["", "CPU s", "µs CPU/delivery", "memory", "connections", "bytes/connection", "µs CPU/connect", "ms/Redis call"], report.costCells))
             </section>
             """
     }

@@ -74,6 +74,12 @@ struct LoadOptions: ParsableArguments {
             valueName: "file"))
     var tokens: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Certificates (PEM) that those of wss nodes are checked against, instead of the system's.",
+            valueName: "file"))
+    var caFile: String?
+
     @Option(help: "Threads of the load test; a room's members are on one.")
     var threads = 1
 
@@ -110,12 +116,14 @@ struct LoadOptions: ParsableArguments {
         do {
             let faults = fault.isEmpty ? preset?.faults ?? [] : try fault.map { try Fault($0) }
             try check(faults)
-            return try LoadPlan(
+            var plan = try LoadPlan(
                 urls: url, clients: clients, rooms: rooms ?? preset?.rooms ?? min(10, max(clients, 1)),
                 members: members() ?? preset?.members ?? .even, traffic: traffic, duration: .seconds(seconds),
                 payload: payloadBytes() ?? preset?.payload ?? 128...128, ramp: rampSeconds.map { .seconds($0) },
                 churn: churn, slowPercent: slowPercent ?? preset?.slowPercent ?? 0, faults: faults, threads: threads,
                 patience: .seconds(Self.check("patience", patience, 0.1...3600)))
+            plan.caFile = caFile
+            return plan
         } catch let error as InvalidPlan {
             throw ValidationError("\(error)")
         }

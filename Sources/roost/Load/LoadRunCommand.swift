@@ -45,6 +45,7 @@ struct LoadRunCommand: AsyncParsableCommand {
             var run = LoadRun(plan)
             run.performer = cluster
             run.metrics = metrics
+            if let cluster { run.redisInfo = { await cluster.redisInfo() } }
             run.interval = screen.interval
             var report = try await run.run { screen.show($0) }
             report.scenario = options.scenario?.rawValue

@@ -1,0 +1,122 @@
+/// One number that says what a machine has to do for one thing. Measured with `roost load`; other machines differ.
+package enum CapacityCoefficient: String, CaseIterable, Sendable {
+    case receive
+    case hear
+    case write
+    case deliver
+    case kilobyte
+    case connect
+    case heartbeat
+    case turn
+    case gateway
+    case connection
+    case room
+    case envelope
+    case redisCall = "redis-call"
+    case redisAppend = "redis-append"
+    case redisPublish = "redis-publish"
+    case redisJoin = "redis-join"
+    case redisReplica = "redis-replica"
+    case redisMessage = "redis-message"
+    case redisMember = "redis-member"
+
+    package enum Unit: String, Sendable {
+        case microseconds = "µs"
+        case milliseconds = "ms"
+        case bytes = "B"
+    }
+
+    package var unit: Unit {
+        switch self {
+        case .receive, .hear, .write, .deliver, .kilobyte, .connect, .heartbeat, .redisCall, .redisAppend,
+            .redisPublish, .redisJoin, .redisReplica:
+            .microseconds
+        case .turn: .milliseconds
+        case .gateway, .connection, .room, .envelope, .redisMessage, .redisMember: .bytes
+        }
+    }
+
+    package var summary: String {
+        switch self {
+        case .receive: "of a gateway's CPU to take a message, have it stored and acknowledge it"
+        case .hear: "to read a publication and make frames of it"
+        case .write: "to write once to a client, whatever is in it"
+        case .deliver: "for each message in such a write"
+        case .kilobyte: "for each 1,000 bytes in it"
+        case .connect: "for a connection: handshake, join, and its end"
+        case .heartbeat: "for a ping and its pong"
+        case .turn: "within which messages to a room leave together"
+        case .gateway: "of memory of a gateway without anybody, its bounded buffers full"
+        case .connection: "for each connection"
+        case .room: "for each room with a member on the gateway"
+        case .envelope: "around a message's text on its way to a client"
+        case .redisCall: "of Redis's CPU to run the script that stores and publishes"
+        case .redisAppend: "for each message in it"
+        case .redisPublish: "for each gateway that hears the publication"
+        case .redisJoin: "for a join and the leaving"
+        case .redisReplica: "for each message and replica"
+        case .redisMessage: "of Redis's memory around the text of a message in a log"
+        case .redisMember: "for each member of a room"
+        }
+    }
+
+    /// As measured on the machine of the README's page on capacity.
+    package var measured: Double {
+        switch self {
+        case .receive: 10
+        case .hear: 5
+        case .write: 4
+        case .deliver: 0.2
+        case .kilobyte: 0.3
+        case .connect: 200
+        case .heartbeat: 10
+        case .turn: 1
+        case .gateway: 150e6
+        case .connection: 8000
+        case .room: 1500
+        case .envelope: 170
+        case .redisCall: 8
+        case .redisAppend: 3
+        case .redisPublish: 2
+        case .redisJoin: 30
+        case .redisReplica: 3
+        case .redisMessage: 180
+        case .redisMember: 300
+        }
+    }
+}
+
+/// All of them.
+package struct CapacityCoefficients: Sendable, Equatable {
+    private var values: [CapacityCoefficient: Double]
+
+    /// Those that were measured.
+    package init() {
+        values = Dictionary(uniqueKeysWithValues: CapacityCoefficient.allCases.map { ($0, $0.measured) })
+    }
+
+    package subscript(_ coefficient: CapacityCoefficient) -> Double {
+        get { values[coefficient] ?? coefficient.measured }
+        set { values[coefficient] = newValue }
+    }
+
+    /// Reads `write=3.2` or, for all that cost a CPU time, `cpu=1.5`: so many times what was measured.
+    ///
+    /// - Throws: ``InvalidPlan`` that says what is accepted.
+    package mutating func set(_ text: String) throws(InvalidPlan) {
+        let parts = text.split(separator: "=", omittingEmptySubsequences: false)
+        guard parts.count == 2, let value = Double(parts[1]), value.isFinite, value >= 0, value < 1e12 else {
+            throw InvalidPlan(flag: "set", message: "\"\(text)\" is not NAME=NUMBER")
+        }
+        if parts[0] == "cpu" {
+            for coefficient in CapacityCoefficient.allCases where coefficient.unit == .microseconds {
+                self[coefficient] *= value
+            }
+        } else if let coefficient = CapacityCoefficient(rawValue: String(parts[0])) {
+            self[coefficient] = value
+        } else {
+            let names = CapacityCoefficient.allCases.map(\.rawValue).joined(separator: ", ")
+            throw InvalidPlan(flag: "set", message: "there is no \"\(parts[0])\": cpu, \(names)")
+        }
+    }
+}
