@@ -120,9 +120,15 @@ let package = Package(
             ],
             swiftSettings: settings),
         .executableTarget(
-            name: "HiredisBenchmark",
-            dependencies: ["CHiredis", "Hiredis", .product(name: "NIOCore", package: "swift-nio")],
-            path: "Tests/Benchmarks/HiredisBenchmark",
+            name: "Microbenchmarks",
+            dependencies: [
+                "Hiredis", "ChatProtocol", "ChatHub", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/Benchmarks/Microbenchmarks",
+            exclude: ["baseline.json", "count.mjs"],
             swiftSettings: settings),
         .executableTarget(
             name: "SlowReaders",
