@@ -230,7 +230,8 @@ let package = Package(
         .testTarget(
             name: "ClusterTests",
             dependencies: [
-                "TestSupport", "LoadTest", "ChatClient", "ChatGateway", "ChatHub", "ChatProtocol", "RedisBroker", "roost",
+                "TestSupport", "LoadTest", "ChatClient", "ChatGateway", "ChatHub", "ChatProtocol", "RedisBroker",
+                "roost",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "NIOCore", package: "swift-nio"),
