@@ -1,7 +1,8 @@
 /// When each room's position is compared with the end of its log: half a second after it went quiet, then each second,
 /// then ever more rarely. A room that is heard needs none: the next message shows what is missing.
 ///
-/// Time is counted in ticks of half a second. A room costs one place in a list.
+/// Time is counted in ticks of half a second. A room costs one place in a list. The rooms of one tick are spread over it:
+/// thousands of questions at once would keep messages waiting, in the store and here.
 struct AuditSchedule<Room> {
     /// A minute.
     private static var longestPause: Int { 120 }
@@ -10,6 +11,14 @@ struct AuditSchedule<Room> {
 
     private var turns: [[Room]] = Array(repeating: [], count: AuditSchedule.longestPause + 1)
     private var now = 0
+
+    /// In so many parts of a tick rooms are asked for, at least so many at once.
+    static var parts: Int { 10 }
+    private static var least: Int { 20 }
+
+    private var part = 0
+    private var due: ArraySlice<Room> = []
+    private var share = 0
 
     /// Ticks until a room's next audit.
     ///
@@ -26,10 +35,21 @@ struct AuditSchedule<Room> {
         turns[(now + max(1, min(ticks, Self.longestPause))) % turns.count].append(room)
     }
 
-    /// A tick is over. The rooms whose turn has come; those that still matter are to be added again.
+    /// A tick is over. The rooms that are due.
     mutating func tick() -> [Room] {
         now += 1
         defer { turns[now % turns.count] = [] }
         return turns[now % turns.count]
+    }
+
+    /// A part of a tick is over. The rooms whose turn has come; those that still matter are to be added again.
+    mutating func next() -> ArraySlice<Room> {
+        if part == 0 {
+            due += tick()
+            share = max(Self.least, (due.count + Self.parts - 1) / Self.parts)
+        }
+        part = (part + 1) % Self.parts
+        defer { due = due.dropFirst(share) }
+        return due.prefix(share)
     }
 }

@@ -106,7 +106,9 @@ package final class RoomDirectory: @unchecked Sendable {
             outgoing = Array(repeating: [], count: hubs.count)
             commands = broker.commands(on: eventLoop)
             broker.setDelegate(self)
-            eventLoop.scheduleRepeatedTask(initialDelay: Self.auditTick, delay: Self.auditTick) { [weak self] _ in
+            let part = TimeAmount.nanoseconds(
+                Self.auditTick.nanoseconds / Int64(AuditSchedule<(room: Room, turn: Int)>.parts))
+            eventLoop.scheduleRepeatedTask(initialDelay: Self.auditTick, delay: part) { [weak self] _ in
                 self?.auditSomeRooms()
             }
         }
@@ -333,8 +335,7 @@ package final class RoomDirectory: @unchecked Sendable {
     }
 
     private func auditSomeRooms() {
-        let due = audits.tick()
-        for (room, turn) in due where turn == room.auditTurn && rooms[room.name] === room {
+        for (room, turn) in audits.next() where turn == room.auditTurn && rooms[room.name] === room {
             isStoreAvailable ? takeTurn(room) : scheduleAudit(of: room, in: 2)
         }
     }

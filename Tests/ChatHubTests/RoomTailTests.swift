@@ -105,4 +105,16 @@ struct AuditScheduleTests {
             #expect(rooms.count == Set(rooms).count)
         }
     }
+
+    @Test func theRoomsOfATickAreSpreadOverIt() {
+        var schedule = AuditSchedule<Int>()
+        for room in 0..<1_005 { schedule.add(room, in: 1) }
+        for room in 1_005..<1_010 { schedule.add(room, in: 2) }
+        let first = (0..<AuditSchedule<Int>.parts).map { _ in Array(schedule.next()) }
+        #expect(first.flatMap(\.self) == Array(0..<1_005))
+        #expect(first.allSatisfy { $0.count <= 101 })
+        // A few do not wait.
+        let second = (0..<AuditSchedule<Int>.parts).map { _ in Array(schedule.next()) }
+        #expect(second.first == Array(1_005..<1_010) && second.dropFirst().allSatisfy(\.isEmpty))
+    }
 }

@@ -90,6 +90,19 @@ struct CapacityTests {
         #expect(model.messagesPerCall(4) == 1.125)
     }
 
+    @Test("Quiet rooms are compared with their logs: hardly ever while messages come, once a minute when none do")
+    func audits() {
+        func audits(_ rate: Double) -> Double {
+            CapacityModel(CapacityDemand(users: 10, rooms: 10, rate: rate)).auditsPerRoom
+        }
+        #expect(audits(20) < 0.001)
+        #expect(audits(0) == 1.0 / 60)
+        #expect(abs(audits(0.00001) - 1.0 / 60) < 0.001)
+        // Two a second: 2 × (e^-1.5 + e^-2.5 + e^-4.5 + …).
+        #expect(abs(audits(2) - 2 * (0.2231 + 0.0821 + 0.0111 + 0.0015 + 0.0002)) < 0.001)
+        #expect(audits(0.5) > audits(2) && audits(0.5) > audits(0.05))
+    }
+
     @Test("There are as many gateways as suffice when the spare ones are gone, and not one more")
     func fewest() throws {
         for seed in 1...40 {
@@ -133,7 +146,7 @@ struct CapacityTests {
         let second = try CapacityPlan(CapacityModel(brief, on: machines, coefficients: only([.receive: 10])))
         #expect(second.first?.resource.kind == .gatewayCPU)
         #expect(second.table.contains("Ends first: gateway CPU. These machines carry 2.00 times this load."))
-        #expect(second.explanation.contains("messages received      100,000  ×    receive  10 µs  =  1.00 cores"))
+        #expect(second.explanation.contains("100,000  ×    receive  10 µs  =  1.00 cores"))
     }
 
     @Test("A room is on one shard: what needs more than there are rooms cannot be")

@@ -65,4 +65,13 @@ struct HealthLogTests {
         #expect((100...102).contains(log.peakConnects(from: 0)))
         #expect(log.peakConnects(from: 7) <= 2)
     }
+
+    @Test("Where nobody could look for seconds the peak is what came in them, a second")
+    func rareLooks() {
+        var log = HealthLog()
+        log.look(at: 1, isComplete: true, oldest: .zero, connects: 10)
+        log.look(at: 4, isComplete: true, oldest: .zero, connects: 40)
+        #expect(log.peakConnects(from: 0) == 10)
+        #expect(HealthLog().peakConnects(from: 0) == 0)
+    }
 }

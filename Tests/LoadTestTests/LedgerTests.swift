@@ -154,5 +154,18 @@ struct LedgerTests {
         #expect(one.sameNode.totalCount == 1)
         #expect(one.offences.count == 20)
         #expect(one.offences.first?.user == "u0")
+        #expect(one.offencesByNode == ["n": 30])
+    }
+
+    @Test("One user who misses much does not hide the others from the list")
+    func manyOfOne() {
+        var tally = LoadTally()
+        for user in ["u1", "u2"] {
+            for node in ["a", "b", "a"] {
+                tally.record(Offence(kind: .missing, user: user, room: "r", position: "", node: node, detail: ""))
+            }
+        }
+        #expect(tally.offences.map(\.user) == ["u1", "u1", "u2", "u2"])
+        #expect(tally.offencesByNode == ["a": 4, "b": 2])
     }
 }

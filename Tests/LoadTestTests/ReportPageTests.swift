@@ -56,6 +56,7 @@ struct ReportPageTests {
             }
         ).html
         #expect(html.ranges(of: ">kill=gateway-2</text>").count == 3)
+        #expect(html.contains("Meanwhile, after 1 s gateway-2 was killed.</p>"))
         #expect(
             html.contains(
                 "<td>kill=gateway-2</td><td>1.0</td><td>0.1</td><td>0.7</td><td>40</td><td>3.0 (2 users)</td>"))

@@ -7,6 +7,7 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
     case kilobyte
     case connect
     case heartbeat
+    case audit
     case turn
     case gateway
     case connection
@@ -16,6 +17,7 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
     case redisAppend = "redis-append"
     case redisPublish = "redis-publish"
     case redisJoin = "redis-join"
+    case redisAudit = "redis-audit"
     case redisReplica = "redis-replica"
     case redisMessage = "redis-message"
     case redisMember = "redis-member"
@@ -28,8 +30,8 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
 
     package var unit: Unit {
         switch self {
-        case .receive, .hear, .write, .deliver, .kilobyte, .connect, .heartbeat, .redisCall, .redisAppend,
-            .redisPublish, .redisJoin, .redisReplica:
+        case .receive, .hear, .write, .deliver, .kilobyte, .connect, .heartbeat, .audit, .redisCall, .redisAppend,
+            .redisPublish, .redisJoin, .redisAudit, .redisReplica:
             .microseconds
         case .turn: .milliseconds
         case .gateway, .connection, .room, .envelope, .redisMessage, .redisMember: .bytes
@@ -45,6 +47,7 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
         case .kilobyte: "for each 1,000 bytes in it"
         case .connect: "for a connection: handshake, join, and its end"
         case .heartbeat: "for a ping and its pong"
+        case .audit: "to compare a quiet room with the end of its log"
         case .turn: "within which messages to a room leave together"
         case .gateway: "of memory of a gateway without anybody, its bounded buffers full"
         case .connection: "for each connection"
@@ -54,6 +57,7 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
         case .redisAppend: "for each message in it"
         case .redisPublish: "for each gateway that hears the publication"
         case .redisJoin: "for a join and the leaving"
+        case .redisAudit: "to say where a quiet room's log ends"
         case .redisReplica: "for each message and replica"
         case .redisMessage: "of Redis's memory around the text of a message in a log"
         case .redisMember: "for each member of a room"
@@ -70,6 +74,7 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
         case .kilobyte: 0.3
         case .connect: 200
         case .heartbeat: 10
+        case .audit: 15
         case .turn: 1
         case .gateway: 150e6
         case .connection: 8000
@@ -79,6 +84,7 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
         case .redisAppend: 3
         case .redisPublish: 2
         case .redisJoin: 30
+        case .redisAudit: 6
         case .redisReplica: 3
         case .redisMessage: 180
         case .redisMember: 300

@@ -26,6 +26,23 @@ package struct CapacityModel: Sendable {
         1 + demand.messagesPerRoom / gateways / machines.gatewayCores * coefficients[.turn] / 1000
     }
 
+    /// How often a second a gateway compares a room with its log: not while messages come, soon after them, and ever more
+    /// rarely when none do. Messages come at random.
+    package var auditsPerRoom: Double {
+        let rate = demand.messagesPerRoom
+        guard rate > 0 else { return 1 / Self.longestPause }
+        var (sum, time, pause) = (0.0, 0.25, 0.5)
+        while rate * time < 30 {
+            time += pause
+            sum += Power.exponential(-rate * time)
+            pause = time < 1.25 ? 0.5 : time < 10 ? 1 : min(Self.longestPause, time / 4)
+        }
+        return rate * sum
+    }
+
+    /// Seconds between two looks at a room in which nothing happens.
+    private static let longestPause = 60.0
+
     /// All that so many gateways do and hold, together.
     package func gatewayUse(_ gateways: Double) -> [CapacityResource] {
         let writes = demand.deliveries / messagesPerWrite + demand.messages
@@ -41,6 +58,7 @@ package struct CapacityModel: Sendable {
                     term("messages delivered", demand.deliveries, .deliver),
                     term("kilobytes delivered", demand.deliveries * bytes / 1000, .kilobyte),
                     term("connections made", demand.connects, .connect),
+                    term("quiet rooms compared with their logs", audits(gateways), .audit),
                     term("pings", demand.users / demand.heartbeat, .heartbeat),
                 ]),
             CapacityResource(
@@ -74,6 +92,7 @@ package struct CapacityModel: Sendable {
                     term("messages stored", demand.messages, .redisAppend),
                     term("publications sent to gateways", heard, .redisPublish),
                     term("joins", joins, .redisJoin),
+                    term("quiet rooms compared with their logs", audits(gateways), .redisAudit),
                     term("messages copied to replicas", demand.messages * machines.replicas, .redisReplica),
                 ]),
             CapacityResource(
@@ -92,6 +111,10 @@ package struct CapacityModel: Sendable {
                         "messages copied to replicas", demand.messages * machines.replicas, times: bytes, .bytes),
                 ]),
         ]
+    }
+
+    private func audits(_ gateways: Double) -> Double {
+        demand.rooms * listeners(of: gateways) * auditsPerRoom
     }
 
     /// Bytes of Ethernet, IP and TCP around a packet.

@@ -129,6 +129,8 @@ package struct CapacityPlan: Sendable {
                 + Decimals.fixed(model.messagesPerWrite, digits: 2),
             "messages in a call of the script = 1 + messages/s of a room / gateways / \(cores) cores × turn = "
                 + Decimals.fixed(model.messagesPerCall(all), digits: 2),
+            "comparisons of a room with its log, a second and gateway = messages/s of a room × Σ exp(-messages/s × t), "
+                + "t = 0.75, 1.25, 2.25, … s: " + Decimals.fixed(model.auditsPerRoom, digits: 2),
         ]
         for row in rows {
             let resource = row.resource

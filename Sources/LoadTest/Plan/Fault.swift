@@ -44,6 +44,21 @@ package struct Fault: Sendable, Equatable, Codable, CustomStringConvertible {
     /// Without the time.
     package var name: String { "\(action.rawValue)=\(target)" }
 
+    /// What it was, for somebody who does not know the words: `gateway-2 was killed`.
+    package var story: String {
+        switch (action, target) {
+        case (.kill, _): "\(target) was killed"
+        case (.stop, _): "\(target) was told to end"
+        case (.restart, _): "\(target) was restarted"
+        case (.pause, _): "\(target) was made to stand still"
+        case (.resume, _): "\(target) was let go on"
+        case (.flush, _): "all data of \(target) was deleted"
+        case (.drop, .clients): "all clients lost their connections at once"
+        case (.drop, _): "the connections by which the gateways hear Redis were cut"
+        case (.roll, _): "all gateways were restarted one after the other"
+        }
+    }
+
     /// - Throws: ``InvalidPlan`` with what can be said instead.
     package init(_ text: String) throws(InvalidPlan) {
         func wrong(_ what: String) -> InvalidPlan {

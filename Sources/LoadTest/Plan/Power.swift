@@ -10,5 +10,7 @@ import Darwin
 enum Power {
     static func of(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
 
+    static func exponential(_ exponent: Double) -> Double { exp(exponent) }
+
     static func decimalLogarithm(_ value: Double) -> Double { log10(value) }
 }

@@ -59,7 +59,7 @@ package enum Scenario: String, Sendable, CaseIterable {
         case .bigRoom:
             settings.clients = 2000
             settings.rooms = 1
-            settings.traffic = .rate(30)
+            settings.traffic = .rate(15)
         case .manyRooms:
             settings.clients = 1000
             settings.rooms = 5000

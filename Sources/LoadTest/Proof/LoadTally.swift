@@ -110,14 +110,18 @@ package struct LoadTally: Sendable {
     /// Microseconds from the moment at which a message was due to its arrival; without those who read slowly on purpose.
     package var sameNode = LoadTally.histogram()
     package var otherNode = LoadTally.histogram()
-    /// Microseconds to the sender's acknowledgement.
+    /// Microseconds to the sender's acknowledgement, likewise.
     package var acknowledgement = LoadTally.histogram()
     package private(set) var offences: [Offence] = []
+    /// How many there were, by the node that the user was on.
+    package private(set) var offencesByNode: [String: Int] = [:]
+    private var keptOf: [String: Int] = [:]
 
     package init() {}
 
-    /// How many offenders are kept.
+    /// How many offences are kept, and how many of one user.
     package static let kept = 20
+    private static let keptOfUser = 2
 
     /// Ten minutes, in microseconds.
     package static let longest: UInt64 = 600_000_000
@@ -126,8 +130,11 @@ package struct LoadTally: Sendable {
         Histogram(highestTrackableValue: longest, numberOfSignificantValueDigits: .three)
     }
 
-    package mutating func record(_ offence: @autoclosure () -> Offence) {
-        if offences.count < Self.kept { offences.append(offence()) }
+    package mutating func record(_ offence: Offence) {
+        offencesByNode[offence.node, default: 0] += 1
+        guard offences.count < Self.kept, keptOf[offence.user, default: 0] < Self.keptOfUser else { return }
+        keptOf[offence.user, default: 0] += 1
+        offences.append(offence)
     }
 
     package mutating func add(_ other: LoadTally) {
@@ -136,5 +143,6 @@ package struct LoadTally: Sendable {
         otherNode.add(other.otherNode)
         acknowledgement.add(other.acknowledgement)
         offences = Array((offences + other.offences).prefix(Self.kept))
+        offencesByNode.merge(other.offencesByNode, uniquingKeysWith: +)
     }
 }

@@ -14,11 +14,12 @@ enum HTML {
         return out
     }
 
-    /// A table whose first column is text and whose others are numbers.
-    static func table(_ head: [String], _ rows: [[String]]) -> String {
+    /// A table whose first column is text and whose others are numbers, or words, too.
+    static func table(_ head: [String], _ rows: [[String]], isOfWords: Bool = false) -> String {
         func row(_ cells: [String], _ tag: String) -> String {
             "<tr>" + cells.map { "<\(tag)>\(escaped($0))</\(tag)>" }.joined() + "</tr>"
         }
-        return "<div class=\"wide\"><table>" + row(head, "th") + rows.map { row($0, "td") }.joined() + "</table></div>"
+        return "<div class=\"wide\"><table\(isOfWords ? " class=\"words\"" : "")>" + row(head, "th")
+            + rows.map { row($0, "td") }.joined() + "</table></div>"
     }
 }

@@ -52,12 +52,14 @@ package struct HealthLog: Sendable {
     /// The most connections that came to stand within one second, from `start` on.
     package func peakConnects(from start: Double, to end: Double = .infinity) -> Int {
         let some = looks.filter { $0.second >= start && $0.second <= end }
-        var peak = 0
-        var first = 0
-        for last in some.indices {
-            while some[last].second - some[first].second > 1.0 { first += 1 }
-            peak = max(peak, some[last].connects - some[first].connects)
+        var peak = 0.0
+        var first = some.startIndex
+        for last in some.indices.dropFirst() {
+            while first < last - 1, some[last].second - some[first].second > 1.0 { first += 1 }
+            // On a machine that has no time for us two looks are further apart.
+            let seconds = max(some[last].second - some[first].second, 1.0)
+            peak = max(peak, Double(some[last].connects - some[first].connects) / seconds)
         }
-        return peak
+        return Int(peak.rounded(.up))
     }
 }

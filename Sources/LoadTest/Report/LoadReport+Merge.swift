@@ -40,6 +40,8 @@ extension LoadReport {
             whole.costs += part.costs.filter { cost in !whole.costs.contains { $0.node == cost.node } }
             whole.generators += part.generators
             whole.offences += part.offences
+            whole.offencesByNode = (whole.offencesByNode ?? [:]).merging(
+                part.offencesByNode ?? [:], uniquingKeysWith: +)
         }
         let runs = Set(parts.map(\.run))
         guard runs.count == parts.count else {
@@ -71,6 +73,7 @@ extension LoadReport {
         costs = []
         generators = []
         offences = []
+        offencesByNode = [:]
     }
 
     /// Adds another part's steps, each to the one in which it ends.

@@ -33,7 +33,11 @@ extension LoadReport {
                 costCells)
         }
         lines.append("")
-        if !offences.isEmpty { lines += ["first offenders:"] + offences.map { "  \($0.line)" } + [""] }
+        if !offences.isEmpty {
+            lines += ["first offenders:"] + offences.map { "  \($0.line)" }
+            if let offendersLine { lines.append(offendersLine) }
+            lines.append("")
+        }
         lines.append(verdict)
         return lines.joined(separator: "\n")
     }
@@ -63,10 +67,20 @@ extension LoadReport {
             + "delivered \(Decimals.grouped(delivered)) (\(deliveries)/s)"
     }
 
+    /// Where to look first.
+    package var offendersLine: String? {
+        guard let counts = offencesByNode, !counts.isEmpty else { return nil }
+        let nodes = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+        let all = Decimals.grouped(counts.values.reduce(0, +))
+        return "\(all) in all: "
+            + nodes.prefix(8).map { "\(Decimals.grouped($0.value)) on \($0.key.isEmpty ? "no node" : $0.key)" }
+            .joined(separator: ", ") + (nodes.count > 8 ? ", …" : "")
+    }
+
     private var messagesLine: String {
         "messages: sent again \(counts.retried)  unanswered \(counts.unanswered)  refused \(counts.refused)  "
-            + "misplaced \(counts.misplaced)  out of sender's order \(counts.sendersOutOfOrder)  "
-            + "acknowledged and came to nobody \(counts.neverCame) (told: \(counts.neverCameTold))"
+            + "misplaced \(counts.misplaced)  out of sender's order \(counts.sendersOutOfOrder)\n"
+            + "          acknowledged and came to nobody \(counts.neverCame) (told: \(counts.neverCameTold))"
     }
 
     private var connectionsLine: String {
@@ -80,7 +94,10 @@ extension LoadReport {
             )
         }
         if counts.gaps + counts.rewinds > 0 { parts.append("gaps told \(counts.gaps)  rewinds \(counts.rewinds)") }
-        return parts.joined(separator: "  ")
+        // Two to a line: some terminals are narrow.
+        return stride(from: 0, to: parts.count, by: 2)
+            .map { parts[$0..<min($0 + 2, parts.count)].joined(separator: "  ") }
+            .joined(separator: "\n             ")
     }
 
     /// One sentence: were the promises kept?

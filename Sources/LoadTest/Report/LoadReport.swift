@@ -60,7 +60,10 @@ package struct LoadReport: Sendable, Codable, Equatable {
     /// Of a cluster that the test started.
     package var redis: RedisCost?
     package var generators: [GeneratorCost]
+    /// The first ones, and not many of one user.
     package var offences: [Offence]
+    /// How many there were, by the node that the user was on.
+    package var offencesByNode: [String: Int]?
 
     package init(plan: LoadPlan, tally: LoadTally, nodes: [String], startedAt: Double) {
         run = plan.run
@@ -88,6 +91,7 @@ package struct LoadReport: Sendable, Codable, Equatable {
         costs = []
         generators = []
         offences = tally.offences
+        offencesByNode = tally.offencesByNode
     }
 
     /// Nothing that was promised was broken.

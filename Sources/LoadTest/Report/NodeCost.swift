@@ -11,6 +11,8 @@ package struct NodeCost: Sendable, Codable, Equatable {
     package var publications: Double?
     /// To clients' sockets, each with all that a turn of a loop brought.
     package var writes: Double?
+    /// Comparisons of quiet rooms with their logs.
+    package var audits: Double?
     /// When all were connected, and then.
     package var connections: Double?
     package var residentBytes: Double?
@@ -49,6 +51,7 @@ package struct NodeCost: Sendable, Codable, Equatable {
         messages = growth("roost_messages_received_total")
         publications = growth("roost_publications_total")
         writes = growth("roost_writes_total")
+        audits = growth("roost_audits_total")
         connections = begin?["roost_connections"]
         residentBytes = begin?["process_resident_memory_bytes"]
         if let before = empty?["process_resident_memory_bytes"], let residentBytes, let connections {

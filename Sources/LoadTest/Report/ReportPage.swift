@@ -25,6 +25,8 @@ package struct ReportPage {
         </header>
         <p class="verdict \(report.isClean ? "kept" : "broken")">\(HTML.escaped(verdict))</p>
         <p>\(HTML.escaped(story))</p>
+        <p class="dim">A <em>message</em> is sent by one client to one room; its <em>deliveries</em> are its arrivals at all \
+        members of that room, the sender included. <em>p99</em> is the latency that 99 of 100 deliveries did not exceed.</p>
         \(tiles)
         \(offences)
         \(faults)
@@ -65,8 +67,12 @@ package struct ReportPage {
 
     private var story: String {
         let size = report.payload.contains("-") ? "of \(report.payload) bytes" : "of \(report.payload) bytes each"
-        let faults = report.faults.isEmpty ? "" : " Meanwhile \(report.faults.count) things were done to the cluster."
-        return "\(report.heading), \(report.traffic) \(size), for \(Decimals.short(report.seconds)) s.\(faults)"
+        let faults = report.faults.map { fault in
+            let what = (try? Fault("0s:\(fault.name)").story) ?? fault.name
+            return "after \(Decimals.short((fault.began * 10).rounded() / 10)) s \(what)"
+        }
+        let meanwhile = faults.isEmpty ? "" : " Meanwhile, " + faults.joined(separator: "; ") + "."
+        return "\(report.heading), \(report.traffic) \(size), for \(Decimals.short(report.seconds)) s.\(meanwhile)"
     }
 
     private var tiles: String {
@@ -93,8 +99,10 @@ package struct ReportPage {
         guard !report.offences.isEmpty else { return "" }
         return "<section><h2>First offenders</h2>"
             + HTML.table(
-                ["what", "who", "room", "position", "node", ""],
-                report.offences.map { [$0.kind.rawValue, $0.user, $0.room, $0.position, $0.node, $0.detail] })
+                ["what", "who", "room", "position", "node", "which"],
+                report.offences.map { [$0.kind.rawValue, $0.user, $0.room, $0.position, $0.node, $0.detail] },
+                isOfWords: true)
+            + (report.offendersLine.map { "<p>\(HTML.escaped($0)).</p>" } ?? "")
             + "</section>"
     }
 
@@ -225,6 +233,7 @@ package struct ReportPage {
         .tiles b{display:block;color:var(--ink);font-size:1.35rem;font-variant-numeric:tabular-nums}\
         .wide{overflow-x:auto;margin:.6rem 0}table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}\
         th,td{text-align:right;padding:.3rem .6rem;border-bottom:1px solid var(--line);white-space:nowrap}th{color:var(--dim);font-weight:500}th:first-child,td:first-child{text-align:left;padding-left:0}\
+        .words th,.words td{text-align:left;vertical-align:top}.words td:last-child{white-space:normal;min-width:16rem}.dim{color:var(--dim);font-size:.9rem}\
         svg{width:100%;height:auto;display:block}.grid{stroke:var(--line);fill:none}.tick{fill:var(--dim);font-size:12px}.line{fill:none;stroke-width:2;stroke-linejoin:round}.area{opacity:.15;stroke:none}.bar{fill:var(--c1)}\
         .mark{stroke:var(--bad);stroke-dasharray:4 3;fill:none}.marked{fill:var(--bad);font-size:11px}\
         .legend{margin:.2rem 0;font-size:.85rem;color:var(--dim)}.legend span{margin-right:1.2rem}.legend span::before{content:"";display:inline-block;width:.9rem;height:.2rem;margin-right:.4rem;vertical-align:middle;background:currentColor}\

@@ -57,6 +57,7 @@ extension LoadShard {
             }
             guard !others.isEmpty, others.count < Self.ghostRoom, !others.contains(where: \.isSlow) else { continue }
             rooms[local].awayMembers += 1
+            hadGhosts = true
             user.haunt(true)
             ghosts.begin(user.index, named: user.name, in: local, others: Set(others.map(\.index)), at: .now())
             count += 1

@@ -24,6 +24,7 @@ final class LoadShard {
     private(set) var users: [VirtualUser] = []
     var rooms: [RoomLedger] = []
     var ghosts = Ghosts()
+    var hadGhosts = false
     var sources = SourceAddresses()
     var lastReceipt = NIODeadline.now()
     var byClient: [Int: VirtualUser] = [:]
