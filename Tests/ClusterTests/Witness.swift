@@ -26,6 +26,7 @@ final class Witness: Sendable {
 
     private final class Box: Sendable {
         let record = Mutex(Record())
+        let isTalking = Atomic(true)
     }
 
     private init(user: String, client: ChatClient, room: String) {
@@ -58,15 +59,30 @@ final class Witness: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for lane in 0..<lanes {
                 group.addTask {
-                    for number in stride(from: lane, to: count, by: lanes) {
-                        let ack = try await self.client.send(
-                            text: "message \(number)", to: self.room, id: "\(self.user)-\(number)")
-                        self.state.record.withLock { $0.acknowledged.append(ack.id) }
-                    }
+                    for number in stride(from: lane, to: count, by: lanes) { try await self.send(number: number) }
                 }
             }
             try await group.waitForAll()
         }
+    }
+
+    /// Sends one message after the other until ``stopTalking()``, and returns when all are stored.
+    ///
+    /// - Parameter rest: between the `ack` of one and the next.
+    func talk(every rest: Duration) async throws {
+        var number = 0
+        while state.isTalking.load(ordering: .relaxed) {
+            try await send(number: number)
+            number += 1
+            try await pause(rest)
+        }
+    }
+
+    func stopTalking() { state.isTalking.store(false, ordering: .relaxed) }
+
+    private func send(number: Int) async throws {
+        let ack = try await client.send(text: "message \(number)", to: room, id: "\(user)-\(number)")
+        state.record.withLock { $0.acknowledged.append(ack.id) }
     }
 
     /// Waits until the record meets the condition.
