@@ -289,6 +289,61 @@ struct RoostModuleTests {
             """)
     }
 
+    @Test("Told to leave a connection that has not resumed all rooms yet, it moves on; those before serve until then")
+    func movesOn() async throws {
+        try await tell(
+            """
+            const chat = await client();
+            for (const room of ["a", "b"]) chat.join(room);
+            const first = socket().open().welcome().joined("a", "5-1").joined("b", "6-1");
+            const leave = { type: "reconnect", after: 0, deadline: 5000, reason: "restart" };
+            first.say(leave);
+            await clock.pass(0);
+            const second = socket().open().welcome().joined("b", "6-1", { recovered: true });
+            second.say(leave);
+            await clock.pass(0);
+            const third = socket().open().welcome();
+            expect(third.sent[0].rooms, { a: "5-1", b: "6-1" }, "all rooms");
+            first.say(message("5-2"), { type: "user_joined", room: "a", user: "bob", count: 2 });
+            second.say(message("6-2", { room: "b" }), { type: "user_joined", room: "a", user: "bob", count: 2 });
+            expect([first.closedWith, second.closedWith, positions()], [null, null, ["5-2", "6-2"]], "each serves what it has");
+            expect(heard.filter(([type]) => type === "user_joined").length, 1, "told once");
+            third.joined("a", "5-2", { recovered: true });
+            expect([first.closedWith, second.closedWith], [null, null], "not yet");
+            third.joined("b", "6-2", { recovered: true });
+            expect([first.closedWith, second.closedWith], [1000, 1000], "moved");
+            """)
+    }
+
+    @Test("A new connection that ends before all rooms are resumed leaves its place to the one before it")
+    func fallsBack() async throws {
+        try await tell(
+            """
+            const chat = await client();
+            for (const room of ["a", "b", "c"]) chat.join(room);
+            const first = socket().open().welcome().joined("a", "5-1").joined("b", "6-1");
+            first.say({ type: "reconnect", after: 0, deadline: 5000, reason: "restart" });
+            await clock.pass(0);
+            const second = socket().open().welcome().joined("b", "6-1", { recovered: true });
+            second.say(message("6-2", { room: "b" }));
+            const sending = chat.send("b", "x", { id: "m" });
+            second.drop();
+            expect([chat.state.state, chat.state.node, chat.welcome.node], ["online", "n1", "n1"], "still online");
+            expect([first.of("resume").map(({ rooms }) => rooms), first.of("join").map(({ room }) => room)],
+              [[{ b: "6-2" }], ["a", "b", "c"]], "asked for what it does not bring");
+            expect(first.of("message").map(({ id, retry }) => [id, retry]), [["m", true]], "said again");
+            first.joined("b", "6-3", { recovered: true }).say(message("6-3", { room: "b" }), message("5-2"));
+            first.say({ type: "ack", id: "m", room: "b", position: "6-3", time: 1 });
+            expect([positions(), (await sending).position], [["6-2", "6-3", "5-2"], "6-3"], "goes on");
+            first.joined("c", "7-1");
+            expect(FakeSocket.all.length, 2, "not at once");
+            await clock.pass(50);
+            const third = socket().open().welcome();
+            for (const room of ["a", "b", "c"]) third.joined(room, "9-1", { recovered: true });
+            expect([FakeSocket.all.length, first.closedWith], [3, 1000], "moved at last");
+            """)
+    }
+
     @Test("What was lost is told: gap, rewind, and a log that is another")
     func losses() async throws {
         try await tell(

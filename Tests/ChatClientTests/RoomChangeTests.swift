@@ -167,6 +167,43 @@ struct RoomChangeTests {
         await client.close()
     }
 
+    @Test("Told to leave a node that it is just moving to, it moves on, and is in its rooms all the time")
+    func movesOn() async throws {
+        var nodes: [ScriptedNode] = []
+        for _ in 0..<3 { nodes.append(try await ScriptedNode.start()) }
+        let (client, reader, first) = try await inGeneral(nodes[0], nodes[1], nodes[2])
+        var events = reader
+        let (general, bob) = (try room("general"), try #require(UserName("bob")))
+        first.send(.reconnect(after: 0, deadline: 5000, reason: "restart"))
+        let second = try await nodes[1].welcomed(inbox: at(5))
+        let (id, _) = try await second.hearResume()
+        second.send(
+            .joined(Joined(id: id, room: try room("@alice"), position: at(5), recovered: true)),
+            .reconnect(after: 0, deadline: 5000, reason: "restart"))
+        let third = try await nodes[2].welcomed(inbox: at(5))
+        let (last, rooms) = try await third.hearResume()
+        #expect(rooms == [general: at(10), try room("@alice"): at(5)])
+        // Only the first has the room yet.
+        first.send(.userJoined(room: general, user: bob, count: 2), try message(11))
+        #expect(await events.first { if case .userJoined(_, let user, _) = $0 { user } else { nil } } == "bob")
+        #expect(await events.positions(1) == [at(11)])
+        third.send(try joined(last, 12, recovered: true), .userLeft(room: general, user: bob, count: 1))
+        #expect(await events.first { if case .userLeft(_, let user, _) = $0 { user } else { nil } } == "bob")
+        // What the first says of it as well is not told again.
+        first.send(.userLeft(room: general, user: bob, count: 1), try message(12))
+        let next = await events.first { event -> String? in
+            switch event {
+            case .userLeft: "left again"
+            case .message(let message): "\(message.position)"
+            default: nil
+            }
+        }
+        #expect(next == "\(at(12))")
+        third.send(.joined(Joined(id: last, room: try room("@alice"), position: at(5), recovered: true)))
+        for connection in [first, second] { #expect(await connection.hear() == .closed(1000)) }
+        await client.close()
+    }
+
     @Test("The old connection's late word that a room was left does not end it on the new one")
     func lateLeft() async throws {
         let old = try await ScriptedNode.start()

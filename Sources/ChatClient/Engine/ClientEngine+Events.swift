@@ -17,7 +17,7 @@ extension ClientEngine {
         case .authenticated(let id, _, _):
             answer(id, .authenticated)
         case .gap(let room, let after, let before):
-            guard isLive(room, on: link) else { return }
+            guard isLive(room, on: link), link === speaker(for: room) else { return }
             emit(.gap(room: room.text, after: after, before: before))
         case .rewind(let room, let position):
             rewound(room, to: position, on: link)
@@ -43,9 +43,9 @@ extension ClientEngine {
         cursors[room] != nil && link.holds[room] == nil
     }
 
-    /// Presence and signals have no position: while two links overlap only the newer one's count.
+    /// Presence and signals have no position: while links overlap only one of them counts.
     private func emitLive(_ event: ClientEvent, of room: RoomName, on link: ClientLink) {
-        if link === current, cursors[room] != nil { emit(event) }
+        if link === speaker(for: room), cursors[room] != nil { emit(event) }
     }
 
     private func answer(_ id: RequestID?, _ answer: PendingRequests.Answer) {
@@ -75,7 +75,7 @@ extension ClientEngine {
 
     private func rewound(_ room: RoomName, to position: Position, on link: ClientLink) {
         guard isLive(room, on: link) else { return }
-        if let current, current !== link, isLive(room, on: current) {
+        if let speaker = speaker(for: room), speaker !== link, isLive(room, on: speaker) {
             // The newer link tells it, or has told it; from here on this one would bring the same once more.
             link.holds[room] = .forGood
             return

@@ -14,8 +14,8 @@ extension ClientEngine {
             case wait(TimeAmount, token: Int)
             /// Call `moveDue(token:)` after so long.
             case planMove(TimeAmount, token: Int)
-            /// Another link has taken over from this one.
-            case retire(link: Int)
+            /// Another link has taken over from these.
+            case retire(links: [Int])
             /// It cannot work; everything that waits fails with this.
             case giveUp(ChatClientError)
             /// The user wants no more: close these.
@@ -28,8 +28,8 @@ extension ClientEngine {
             case open(Int)
             /// The node asked to leave: at `moveDue` with this token a second link is opened.
             case movingSoon(Int, token: Int)
-            /// Two links: `to` is connecting, or resuming once it is welcome.
-            case moving(from: Int, to: Int, isWelcome: Bool)
+            /// Two links: `to` is connecting.
+            case moving(from: Int, to: Int)
             case waiting(token: Int)
             case closed
         }
@@ -38,6 +38,8 @@ extension ClientEngine {
         static let stableAfter = TimeAmount.seconds(10)
 
         private var state = State.idle
+        /// Links that were moved away from, oldest first. They serve the rooms that the one in use has not taken up yet.
+        private var former: [Int] = []
         private let addresses: Int
         private var address = 0
         private var backoff = Backoff()
@@ -53,15 +55,14 @@ extension ClientEngine {
         var current: Int? {
             switch state {
             case .idle, .connecting, .waiting, .closed: nil
-            case .open(let link), .movingSoon(let link, _): link
-            case .moving(let from, let to, let isWelcome): isWelcome ? to : from
+            case .open(let link), .movingSoon(let link, _), .moving(let link, _): link
             }
         }
 
         /// Whether a link is wanted that is not open yet.
         func expects(_ link: Int) -> Bool {
             switch state {
-            case .connecting(link), .moving(_, link, isWelcome: false): true
+            case .connecting(link), .moving(_, link): true
             case .idle, .connecting, .open, .movingSoon, .moving, .waiting, .closed: false
             }
         }
@@ -80,8 +81,9 @@ extension ClientEngine {
             switch state {
             case .connecting(link):
                 state = .open(link)
-            case .moving(let from, link, isWelcome: false):
-                state = .moving(from: from, to: link, isWelcome: true)
+            case .moving(let from, link):
+                former.append(from)
+                state = .open(link)
             case .idle, .connecting, .open, .movingSoon, .moving, .waiting, .closed:
                 return .none
             }
@@ -91,18 +93,16 @@ extension ClientEngine {
 
         /// All rooms are taken up on a link.
         mutating func resumed(on link: Int) -> Action {
-            switch state {
-            case .moving(let from, link, isWelcome: true):
-                state = .open(link)
-                return .retire(link: from)
-            case .idle, .connecting, .open, .movingSoon, .moving, .waiting, .closed:
-                return .none
-            }
+            guard link == current, !former.isEmpty else { return .none }
+            defer { former = [] }
+            return .retire(links: former)
         }
 
-        mutating func receivedReconnect(on link: Int, after delay: TimeAmount) -> Action {
+        /// The link that everything was just moved to may be told to leave like any other: the next one takes over from both.
+        mutating func receivedReconnect(on link: Int, after delay: TimeAmount, at now: NIODeadline) -> Action {
             switch state {
             case .open(link):
+                forgiveFailures(at: now)
                 return planMove(from: link, after: delay)
             case .idle, .connecting, .open, .movingSoon, .moving, .waiting, .closed:
                 return .none
@@ -114,7 +114,7 @@ extension ClientEngine {
             case .movingSoon(let link, token):
                 let to = nextNumber()
                 address = (address + 1) % addresses
-                state = .moving(from: link, to: to, isWelcome: false)
+                state = .moving(from: link, to: to)
                 return .connect(link: to, address: address)
             case .idle, .connecting, .open, .movingSoon, .moving, .waiting, .closed:
                 return .none
@@ -127,8 +127,9 @@ extension ClientEngine {
         ) -> Action {
             switch state {
             case .connecting(link), .open(link), .movingSoon(link, _):
-                if let welcomedAt, now - welcomedAt >= Self.stableAfter { backoff.succeeded() }
+                forgiveFailures(at: now)
                 welcomedAt = nil
+                if let from = former.popLast() { return moveAgain(from: from, after: ending, using: &random) }
                 switch ending.verdict {
                 case .giveUp(let error):
                     state = .closed
@@ -139,18 +140,13 @@ extension ClientEngine {
                     state = .waiting(token: token)
                     return .wait(wait, token: token)
                 }
-            case .moving(let from, link, _):
-                // Whatever it is, the old link still serves; once that ends the reason will show itself again.
-                let earliest: TimeAmount? =
-                    switch ending.verdict {
-                    case .retry(let earliest): earliest
-                    case .giveUp: .seconds(1)
-                    }
-                return planMove(from: from, after: delay(notBefore: earliest, using: &random))
-            case .moving(link, let to, let isWelcome):
-                state = isWelcome ? .open(to) : .connecting(to)
+            case .moving(let from, link):
+                return moveAgain(from: from, after: ending, using: &random)
+            case .moving(link, let to):
+                state = former.popLast().map { .moving(from: $0, to: to) } ?? .connecting(to)
                 return .none
             case .idle, .connecting, .open, .movingSoon, .moving, .waiting, .closed:
+                former.removeAll { $0 == link }
                 return .none
             }
         }
@@ -166,11 +162,14 @@ extension ClientEngine {
         }
 
         mutating func close() -> Action {
-            defer { state = .closed }
+            defer {
+                state = .closed
+                former = []
+            }
             switch state {
             case .idle, .waiting: return .close(links: [])
-            case .connecting(let link), .open(let link), .movingSoon(let link, _): return .close(links: [link])
-            case .moving(let from, let to, _): return .close(links: [from, to])
+            case .connecting(let link), .open(let link), .movingSoon(let link, _): return .close(links: former + [link])
+            case .moving(let from, let to): return .close(links: former + [from, to])
             case .closed: return .none
             }
         }
@@ -185,6 +184,24 @@ extension ClientEngine {
             let token = nextNumber()
             state = .movingSoon(link, token: token)
             return .planMove(delay, token: token)
+        }
+
+        /// The link that was to take over is gone. Whatever it is, the old one still serves; once that ends the reason
+        /// will show itself again.
+        private mutating func moveAgain(
+            from link: Int, after ending: ConnectionEnding, using random: inout some RandomNumberGenerator
+        ) -> Action {
+            let earliest: TimeAmount? =
+                switch ending.verdict {
+                case .retry(let earliest): earliest
+                case .giveUp: .seconds(1)
+                }
+            return planMove(from: link, after: delay(notBefore: earliest, using: &random))
+        }
+
+        /// The back-off begins anew after a link that has lasted.
+        private mutating func forgiveFailures(at now: NIODeadline) {
+            if let welcomedAt, now - welcomedAt >= Self.stableAfter { backoff.succeeded() }
         }
 
         private mutating func delay(

@@ -59,6 +59,13 @@ final class ClientEngine {
     /// The link on which to speak.
     var current: ClientLink? { machine.current.flatMap { links[$0] } }
 
+    /// Which of several links is to be heard on what has no position: the newest that has taken a room up.
+    func speaker(for room: RoomName) -> ClientLink? {
+        guard links.count > 1 else { return current }
+        let serving = links.values.filter { $0.welcome != nil && $0.holds[room] == nil }
+        return serving.max { $0.number < $1.number } ?? current
+    }
+
     func nextID() -> RequestID? {
         numbers += 1
         return RequestID(prefix + String(numbers))
@@ -101,8 +108,8 @@ final class ClientEngine {
             schedule(in: delay) { $0.run($0.machine.waited(token: token)) }
         case .planMove(let delay, let token):
             schedule(in: delay) { $0.run($0.machine.moveDue(token: token)) }
-        case .retire(let number):
-            links[number]?.connection.close()
+        case .retire(let numbers):
+            for number in numbers { links[number]?.connection.close() }
         case .giveUp(let error):
             emit(.disconnected(reason: error.message, retryIn: nil))
             end(with: error)
@@ -421,7 +428,7 @@ extension ClientEngine: ClientConnectionDelegate {
             case .reconnect(let after, _, _):
                 run(
                     machine.receivedReconnect(
-                        on: link.number, after: .milliseconds(Int64(min(max(after, 0), 3_600_000)))))
+                        on: link.number, after: .milliseconds(Int64(min(max(after, 0), 3_600_000))), at: .now()))
             default:
                 handle(message, on: link)
             }

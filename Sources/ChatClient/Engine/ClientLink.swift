@@ -1,6 +1,6 @@
 import ChatProtocol
 
-/// One of a client's connections, of which there are two while it moves to another node.
+/// One of a client's connections, of which there are several while it moves to another node.
 final class ClientLink {
     /// Why a room's messages on this link are dropped for the time being.
     enum Hold: Equatable {

@@ -150,6 +150,8 @@ export function newID() {
 class Connection {
   /** The rooms that are still to be joined here. @type {Map<string, Claim>} */
   claims = new Map();
+  /** What the node said first. @type {Welcome | null} */
+  welcome = null;
   openedAt = 0;
   #ended = false;
   #timer;
@@ -403,8 +405,8 @@ export class Roost {
   #main = null;
   /** One that is being opened, to be the next main one. @type {Connection | null} */
   #candidate = null;
-  /** The former main one, until all rooms are resumed on the new. @type {Connection | null} */
-  #former = null;
+  /** Former main ones, the oldest first, until all rooms are resumed on the new. @type {Set<Connection>} */
+  #formers = new Set();
   /** The one that has asked to be replaced. @type {Connection | null} */
   #leaving = null;
   #isOpening = false;
@@ -499,7 +501,7 @@ export class Roost {
     if (!main) return;
     main.claims.delete(room);
     this.#outbox.send(main); // what waited for the room is refused now, once and for all
-    this.#retireFormer();
+    this.#retireFormers();
     await this.#request({ type: "leave", room }, true).catch((error) => {
       if (error.code !== "not_joined") throw error;
     });
@@ -637,18 +639,22 @@ export class Roost {
     this.#timer = this.#clock.setTimeout(() => this.#open(), milliseconds);
   }
 
-  /** Takes over: resumes all rooms, then says again what is unanswered, all without waiting for a word. */
   #opened(connection) {
     this.#candidate = null;
-    this.#former?.close();
-    this.#former = this.#main;
+    if (this.#main) this.#formers.add(this.#main);
+    this.#takeOver(connection);
+  }
+
+  /** Resumes all rooms, then says again what is unanswered, all without waiting for a word. @param {Connection} connection */
+  #takeOver(connection) {
     this.#main = connection;
-    const known = [...this.#rooms.values()];
-    this.#resume(connection, known.filter((room) => room.isResumable));
-    for (const room of known) if (!room.isResumable) this.#claim(connection, room);
+    const isWanted = (room) => room.source !== connection && (connection.claims.get(room.name)?.id ?? null) === null;
+    const wanted = [...this.#rooms.values()].filter(isWanted);
+    this.#resume(connection, wanted.filter((room) => room.isResumable));
+    for (const room of wanted) if (!room.isResumable) this.#claim(connection, room);
     this.#outbox.send(connection);
     for (const { frame, isOver } of this.#requests.values()) if (!isOver) connection.send(frame);
-    this.#retireFormer();
+    this.#retireFormers();
   }
 
   /** @param {Connection} connection @param {Room[]} rooms */
@@ -680,23 +686,30 @@ export class Roost {
     connection.send(room.join(claim.id, connection));
   }
 
-  /** The former connection serves the rooms that are not on the new one yet, also those refused there for now. */
-  #retireFormer() {
-    if (this.#former && this.#main?.claims.size === 0) {
-      this.#former.close();
-      this.#former = null;
-    }
+  /** Former connections serve the rooms that are not on the new one yet, also those refused there for now. */
+  #retireFormers() {
+    if (this.#main?.claims.size !== 0) return;
+    for (const connection of this.#formers) connection.close();
+    this.#formers.clear();
+  }
+
+  /** The new connection is gone before it had all rooms: the one before it still serves, and another is opened. */
+  #fallBack(former) {
+    this.#formers.delete(former);
+    this.#welcome = former.welcome;
+    this.#setState({ state: "online", node: this.#welcome?.node });
+    this.#takeOver(former);
+    if (!this.#candidate && !this.#isOpening) this.#openLater();
   }
 
   #ended(connection, code, reason) {
-    if (connection === this.#former) {
-      this.#former = null;
-      return;
-    }
+    if (this.#formers.delete(connection)) return;
     if (connection === this.#main) {
       this.#main = null;
-      if (this.#clock.now() - connection.openedAt >= STEADY_AFTER) this.#attempts = 0;
+      this.#forgiveFailures(connection);
       for (const [id, request] of this.#requests) if (request.isOver) this.#settle(id)?.resolve();
+      const former = [...this.#formers].at(-1);
+      if (former) return this.#fallBack(former);
       if (this.#candidate || this.#isOpening) this.#setState({ state: "connecting" });
     } else {
       this.#candidate = null;
@@ -708,6 +721,11 @@ export class Roost {
     } else if (!this.#candidate && !this.#isOpening) {
       this.#openLater();
     }
+  }
+
+  /** The back-off begins anew after a connection that has lasted. @param {Connection} connection */
+  #forgiveFailures(connection) {
+    if (this.#clock.now() - connection.openedAt >= STEADY_AFTER) this.#attempts = 0;
   }
 
   /** Whoever was turned away comes back with other credentials or not at all. */
@@ -722,8 +740,9 @@ export class Roost {
   #letGo() {
     this.#clock.clearTimeout(this.#timer);
     this.#timer = null;
-    for (const connection of [this.#main, this.#candidate, this.#former]) connection?.close();
-    this.#main = this.#candidate = this.#former = null;
+    for (const connection of [this.#main, this.#candidate, ...this.#formers]) connection?.close();
+    this.#main = this.#candidate = null;
+    this.#formers.clear();
   }
 
   #finish(error) {
@@ -746,7 +765,7 @@ export class Roost {
   #received(connection, frame) {
     switch (frame.type) {
       case "welcome":
-        this.#welcome = /** @type {any} */ (frame);
+        this.#welcome = connection.welcome = /** @type {any} */ (frame);
         this.#setState({ state: "online", node: frame.node });
         return this.#emit("welcome", this.#welcome);
       case "joined":
@@ -779,6 +798,7 @@ export class Roost {
       case "reconnect":
         if (connection !== this.#main || connection === this.#leaving) return;
         this.#leaving = connection;
+        this.#forgiveFailures(connection);
         this.#openIn(frame.after ?? 0);
         return;
       case "error":
@@ -804,7 +824,7 @@ export class Roost {
     this.#emit("joined", joined);
     for (const { resolve } of room.waiters.splice(0)) resolve(joined);
     this.#outbox.send(this.#main);
-    this.#retireFormer();
+    this.#retireFormers();
   }
 
   /** @param {Connection} connection @param {Frame} frame */
@@ -820,7 +840,7 @@ export class Roost {
     for (const [name, claim] of refused) this.#refusedRoom(connection, this.#rooms.get(name), claim, error, delay);
     if (refused.length === 0 || error.isTemporary) this.#emit("error", error);
     this.#outbox.send(this.#main);
-    this.#retireFormer();
+    this.#retireFormers();
   }
 
   /** @param {Connection} connection @param {Entry} entry @param {RoostError} error @param {number} delay */

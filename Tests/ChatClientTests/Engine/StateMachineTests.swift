@@ -119,9 +119,9 @@ struct StateMachineTests {
     @Test("It moves: a second link to the next address, and the first goes when the second has resumed")
     func moves() throws {
         var machine = open()
-        let (delay, token) = try #require(wait(machine.receivedReconnect(on: 1, after: .milliseconds(300))))
+        let (delay, token) = try #require(wait(machine.receivedReconnect(on: 1, after: .milliseconds(300), at: now)))
         #expect(delay == .milliseconds(300))
-        #expect(machine.receivedReconnect(on: 1, after: .zero) == .none)
+        #expect(machine.receivedReconnect(on: 1, after: .zero, at: now) == .none)
         guard case .connect(let second, 1) = machine.moveDue(token: token) else {
             Issue.record("no second link")
             return
@@ -130,7 +130,7 @@ struct StateMachineTests {
         #expect(machine.resumed(on: second) == .none)
         #expect(machine.receivedWelcome(on: second, at: now) == .resume(link: second))
         #expect(machine.current == second)
-        #expect(machine.resumed(on: second) == .retire(link: 1))
+        #expect(machine.resumed(on: second) == .retire(links: [1]))
         #expect(ended(&machine, 1, .byClient) == .none)
         #expect(machine.current == second)
     }
@@ -138,7 +138,7 @@ struct StateMachineTests {
     @Test("When the second link fails the first serves on, and it tries again")
     func moveFails() throws {
         var machine = open()
-        let (_, token) = try #require(wait(machine.receivedReconnect(on: 1, after: .zero)))
+        let (_, token) = try #require(wait(machine.receivedReconnect(on: 1, after: .zero, at: now)))
         guard case .connect(let second, _) = machine.moveDue(token: token) else { return }
         let refusal = HandshakeRefusal(status: 401, code: "", message: "", retryAfter: nil)
         let (_, again) = try #require(wait(ended(&machine, second, .refused(refusal))))
@@ -154,7 +154,7 @@ struct StateMachineTests {
     @Test("When the first link ends early the second is all there is")
     func firstEndsEarly() throws {
         var machine = open()
-        let (_, token) = try #require(wait(machine.receivedReconnect(on: 1, after: .zero)))
+        let (_, token) = try #require(wait(machine.receivedReconnect(on: 1, after: .zero, at: now)))
         guard case .connect(let second, _) = machine.moveDue(token: token) else { return }
         #expect(ended(&machine, 1, .closed(code: 1012, reason: "")) == .none)
         #expect(machine.current == nil)
@@ -162,12 +162,77 @@ struct StateMachineTests {
         #expect(machine.current == second)
     }
 
+    /// Asks the link in use to leave, and opens the next one.
+    private func moved(_ machine: inout Machine, from link: Int) throws -> Int {
+        let (_, token) = try #require(wait(machine.receivedReconnect(on: link, after: .zero, at: now)))
+        guard case .connect(let next, _) = machine.moveDue(token: token) else { throw Unexpected(what: "a new link") }
+        #expect(machine.receivedWelcome(on: next, at: now) == .resume(link: next))
+        return next
+    }
+
+    @Test("Told to leave a link that has not resumed yet, it moves on; those before serve until the last one has")
+    func movesOn() throws {
+        var machine = open()
+        let second = try moved(&machine, from: 1)
+        let third = try moved(&machine, from: second)
+        #expect(machine.current == third)
+        #expect(machine.resumed(on: second) == .none)
+        #expect(machine.receivedReconnect(on: second, after: .zero, at: now) == .none)
+        #expect(machine.resumed(on: third) == .retire(links: [1, second]))
+        #expect(machine.resumed(on: third) == .none)
+    }
+
+    @Test("Told to leave, a link may still take everything up before the next one is there")
+    func resumesWhileMoving() throws {
+        var machine = open()
+        let second = try moved(&machine, from: 1)
+        let (_, token) = try #require(wait(machine.receivedReconnect(on: second, after: .zero, at: now)))
+        guard case .connect(let third, _) = machine.moveDue(token: token) else { return }
+        #expect(machine.resumed(on: second) == .retire(links: [1]))
+        #expect(machine.receivedWelcome(on: third, at: now) == .resume(link: third))
+        #expect(machine.resumed(on: third) == .retire(links: [second]))
+    }
+
+    @Test("A link that ends before it has resumed leaves its place to the one before it, which it moves from again")
+    func fallsBack() throws {
+        var machine = open()
+        let second = try moved(&machine, from: 1)
+        let third = try moved(&machine, from: second)
+        let (_, token) = try #require(wait(ended(&machine, third, .closed(code: 1012, reason: ""))))
+        #expect(machine.current == second)
+        guard case .connect(let fourth, _) = machine.moveDue(token: token) else { return }
+        #expect(ended(&machine, second) == .none)
+        #expect(machine.current == 1)
+        #expect(machine.receivedWelcome(on: fourth, at: now) == .resume(link: fourth))
+        #expect(ended(&machine, 1) == .none)
+        #expect(machine.resumed(on: fourth) == .none)
+        #expect(machine.current == fourth)
+    }
+
+    @Test("A link that lasted begins the back-off anew when it is to be left, too")
+    func stableBeforeMove() throws {
+        var machine = open()
+        for moment in [TimeAmount.zero, .seconds(11)] {
+            let link = try #require(machine.current)
+            let (_, token) = try #require(wait(machine.receivedReconnect(on: link, after: .zero, at: now + moment)))
+            guard case .connect(let next, _) = machine.moveDue(token: token) else { return }
+            let (delay, again) = try #require(wait(ended(&machine, next)))
+            #expect(delay <= .milliseconds(101))
+            guard case .connect(let last, _) = machine.moveDue(token: again) else { return }
+            _ = machine.receivedWelcome(on: last, at: now)
+            _ = machine.resumed(on: last)
+        }
+    }
+
     @Test("Closing closes every link, and late timers find nothing to do")
     func closes() throws {
         var machine = open()
-        let (_, token) = try #require(wait(machine.receivedReconnect(on: 1, after: .zero)))
+        let (_, token) = try #require(wait(machine.receivedReconnect(on: 1, after: .zero, at: now)))
         guard case .connect(let second, _) = machine.moveDue(token: token) else { return }
-        #expect(machine.close() == .close(links: [1, second]))
+        #expect(machine.receivedWelcome(on: second, at: now) == .resume(link: second))
+        let (_, next) = try #require(wait(machine.receivedReconnect(on: second, after: .zero, at: now)))
+        guard case .connect(let third, _) = machine.moveDue(token: next) else { return }
+        #expect(machine.close() == .close(links: [1, second, third]))
         #expect(machine.close() == .none)
         #expect(machine.start() == .none)
         #expect(ended(&machine, 1) == .none)
