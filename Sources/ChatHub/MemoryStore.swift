@@ -103,20 +103,24 @@ final class MemoryStore {
         var hint: (previous: Position, entry: LogEntry)?
         for entry in tail {
             let isBeyond = entry.position > room.head
-            if isBeyond, lost.isEmpty, room.head == .zero || room.head.isContinued(by: entry.position) {
+            let next = firstIndex(in: room.log, after: entry.position)
+            if next > room.start, room.entries[next - 1].position == entry.position { continue }
+            // The giver may have gone through a fork that this log knows nothing of.
+            let mayStandElsewhere = room.log.first.map { $0.position.epoch < entry.position.epoch } ?? false
+            let copy = mayStandElsewhere ? room.log.firstIndex { $0.isCopy(of: entry) } : nil
+            if isBeyond, lost.isEmpty, copy == nil, room.head == .zero || room.head.isContinued(by: entry.position) {
                 hint = (room.head, entry)
                 room.entries.append(entry)
                 room.head = entry.position
                 room.endsRestored = true
                 continue
             }
-            let next = firstIndex(in: room.log, after: entry.position)
-            let before = next > room.start ? room.entries[next - 1].position : nil
-            if before == entry.position { continue }
             let following = next < room.entries.endIndex ? room.entries[next].position : .zero
             guard !lost.isEmpty || isBeyond || (following.epoch > entry.position.epoch && following.seq == 1)
             else { continue }
-            fork = fork ?? before ?? .zero
+            let end = min(copy ?? next, next)
+            let common = end > room.start ? room.entries[end - 1].position : .zero
+            fork = min(fork ?? common, common)
             if isBeyond { known = max(known, entry.position) }
             lost.append(entry)
         }
@@ -125,8 +129,7 @@ final class MemoryStore {
 
         let later = room.entries[firstIndex(in: room.log, after: fork)...]
         for entry in lost {
-            let length = StoredMessage.identityLength(of: entry.body) ?? 0
-            let isKnown = length > 0 && later.contains { $0.body.prefix(length) == entry.body.prefix(length) }
+            let isKnown = later.contains { $0.isCopy(of: entry) }
             guard !isKnown, room.movedEntries.insert(entry.position).inserted else { continue }
             let previous = room.head
             advance(room, known: known, at: now)
@@ -266,6 +269,11 @@ final class MemoryStore {
     }
 }
 
-extension ByteBuffer {
-    fileprivate func prefix(_ length: Int) -> ByteBuffer? { getSlice(at: readerIndex, length: length) }
+extension LogEntry {
+    /// Whether both are the same message: of the same user, with the same `id`.
+    fileprivate func isCopy(of other: LogEntry) -> Bool {
+        guard let length = StoredMessage.identityLength(of: other.body) else { return false }
+        return body.getSlice(at: body.readerIndex, length: length)
+            == other.body.getSlice(at: other.body.readerIndex, length: length)
+    }
 }

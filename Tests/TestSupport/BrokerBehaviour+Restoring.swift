@@ -49,6 +49,35 @@ extension BrokerBehaviour {
         try expectEqual(void.floor, positions[2], "the last that both have")
     }
 
+    /// A log had lost its end, which one node gave back late, so that it stands there in a new epoch; the other node has not
+    /// heard of that. Now the log is lost once more, and both give back what they have.
+    func forkedTail(_ first: BrokerNode, _ second: BrokerNode, _ room: RoomName) async throws {
+        let positions = try await first.append((1...3).map { Draft.test("\($0)") }, to: room).map(\.position)
+        let epoch = positions[0].epoch
+        let old = try (4...6).map { try entry("\($0)", at: Position(epoch: epoch, seq: $0), in: room) }
+        let new = try zip(["new", "5", "6", "7", "8"], 1...).map {
+            try entry($0, at: Position(epoch: epoch + 10, seq: $1), in: room)
+        }
+        try expectEqual(try await first.restore(old, to: room), .restored, "given back at its positions")
+        let fork = Restoration.forked(at: old[0].position)
+        try expectEqual(try await second.restore(Array(new.prefix(4)), to: room), fork, "what stands before the copies")
+        try expectEqual(try await second.restore(Array(new.prefix(4)), to: room), fork, "again")
+        try expectEqual(try await first.restore(old, to: room), .restored, "nothing is new")
+        let last = Restoration.forked(at: old[1].position)
+        try expectEqual(try await first.restore(Array(new.dropFirst(2)), to: room), last, "a third node has more")
+
+        let slice = try await first.read(room, after: positions[2])
+        try expect(slice.isComplete, "the log has no hole")
+        try expectEqual(
+            slice.entries.map(\.body), old.map(\.body) + [new[0], new[3], new[4]].map(\.body),
+            "each stands in the log once")
+        let places = old.map(\.position) + [new[0].position]
+        try expectEqual(slice.entries.prefix(4).map(\.position), places, "where it was")
+        let moved = slice.entries.suffix(2).map(\.position)
+        try expect(moved[0].epoch > epoch + 10, "what came after a copy is in an epoch of its own")
+        try expectEqual(moved.map(\.seq), [1, 2], "in order")
+    }
+
     func movedTail(_ first: BrokerNode, _ second: BrokerNode, _ room: RoomName) async throws {
         let positions = try await first.append((1...3).map { Draft.test("\($0)") }, to: room).map(\.position)
         let epoch = positions[0].epoch

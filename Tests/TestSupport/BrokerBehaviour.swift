@@ -24,6 +24,7 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
     case readLatest = "the latest messages come oldest first, also before a position"
     case restoredTail = "what a log lost is given back at its positions, once, and then a new epoch begins"
     case brokenTail = "where only a part of what was lost is given back it does not leave a hole"
+    case forkedTail = "what was given back by one is not given back again by another who has it under newer positions"
     case movedTail = "what a log went on without is given back under new positions, once, whoever gives it"
     case signals = "signals are heard with their origin and never stored"
     case firstAndLast = "a user is announced at the first session and at the last, on whatever node"
@@ -56,6 +57,7 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
         case .readLatest: try await readLatest(first, room)
         case .restoredTail: try await restoredTail(first, second, room)
         case .brokenTail: try await brokenTail(first, second, room)
+        case .forkedTail: try await forkedTail(first, second, room)
         case .movedTail: try await movedTail(first, second, room)
         case .signals: try await signals(first, second, room)
         case .firstAndLast: try await firstAndLast(first, second, room)

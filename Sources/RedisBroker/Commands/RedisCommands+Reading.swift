@@ -48,8 +48,7 @@ extension RedisCommands {
         }
         guard !piece.isEmpty else { return eventLoop.makeSucceededFuture(outcome) }
         return restore(piece, to: room).assumeIsolated().flatMap { [self] latest in
-            // What the pieces have in common with the log ends where the first one forks.
-            restore(tail.dropFirst(piece.count), to: room, outcome: outcome == .restored ? latest : outcome)
+            restore(tail.dropFirst(piece.count), to: room, outcome: outcome.and(latest))
         }.nonisolated()
     }
 
@@ -91,5 +90,16 @@ extension RedisCommands {
             }
         }
         return promise.futureResult
+    }
+}
+
+extension Restoration {
+    /// What became of two pieces of a tail: they have in common with the log what both have.
+    fileprivate func and(_ other: Restoration) -> Restoration {
+        switch (self, other) {
+        case (.forked(let position), .forked(let later)): .forked(at: min(position, later))
+        case (.forked, .restored): self
+        case (.restored, _): other
+        }
     }
 }

@@ -7,6 +7,10 @@ extension Script {
     /// note under its old one tells whoever gives it back later, and a copy that its sender has stored again meanwhile
     /// counts as well. What is missing for another reason (trimmed away) is left out.
     ///
+    /// The giver may have gone through a fork that this log knows nothing of, as it was lost meanwhile: then what it has
+    /// in a newer epoch may stand here under older positions. It is not repeated, and the two have in common what stands
+    /// before it.
+    ///
     /// Publishes only the last entry of each kind: whoever lacks those before it sees the hole and reads the log.
     ///
     /// KEYS: log, retried. ARGV: channel, idle expiry in ms (0: never), retry window in ms, generation (nothing: not
@@ -35,36 +39,83 @@ extension Script {
           local lastEpoch, lastSeq = split(last)
           return (epoch == lastEpoch and seq == lastSeq + 1) or (epoch > lastEpoch and seq == 1)
         end
+        local function preceding(position)
+          local before = redis.call('XREVRANGE', log, '(' .. position, '-', 'COUNT', 1)[1]
+          return before and before[1] or '0-0'
+        end
+        local function identityOf(i)
+          local length = tonumber(ARGV[i + 2])
+          return length > 0 and string.sub(ARGV[i + 3], 1, length) or nil, length
+        end
+        -- Where the log holds what these entries say after a position: identity -> the first one's position.
+        local function copiesOf(entries, after)
+          local wanted, lengths, found = {}, {}, {}
+          for _, i in ipairs(entries) do
+            local identity, length = identityOf(i)
+            if identity then wanted[identity], lengths[length] = true, true end
+          end
+          local cursor = '(' .. after
+          while next(wanted) do
+            local page = redis.call('XRANGE', log, cursor, '+', 'COUNT', 200)
+            for _, entry in ipairs(page) do
+              for f = 1, #entry[2], 2 do
+                if entry[2][f] == 'm' then
+                  for length in pairs(lengths) do
+                    local identity = string.sub(entry[2][f + 1], 1, length)
+                    if wanted[identity] and not found[identity] then found[identity] = entry[1] end
+                  end
+                end
+              end
+            end
+            if #page < 200 then break end
+            cursor = '(' .. page[#page][1]
+          end
+          return found
+        end
         local function generationOf(entry)
           for f = 1, #entry[2], 2 do
             if entry[2][f] == 'g' then return entry[2][f + 1] end
           end
         end
 
+        -- Where an entry that is not at its position stands in another epoch. Within one each message stands once.
+        local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+        local older
+        local function olderCopy(i)
+          if not oldest or split(ARGV[i]) <= split(oldest[1]) then return nil end
+          if not older then
+            local rest = {}
+            for j = i, #ARGV, 4 do rest[#rest + 1] = j end
+            older = copiesOf(rest, '0-0')
+          end
+          local identity = identityOf(i)
+          return identity and older[identity]
+        end
+
         local last = head(log)
         local restored, lost, fork, beyond = nil, {}, nil, 0
-        for i = 5, #ARGV, 4 do
+        local function give(i)
           local position = ARGV[i]
           local isBeyond = isAfter(position, last)
-          if isBeyond and #lost == 0 and continues(position, last) then
+          if not isBeyond and #redis.call('XRANGE', log, position, position) > 0 then return end
+          local copy = olderCopy(i)
+          if isBeyond and #lost == 0 and not copy and continues(position, last) then
             redis.call('XADD', log, position, 'm', ARGV[i + 3], 't', ARGV[i + 1])
             restored = {last, i}
             last = position
-          elseif #redis.call('XRANGE', log, position, position) == 0 then
-            local following = redis.call('XRANGE', log, '(' .. position, '+', 'COUNT', 1)[1]
-            local epoch = split(position)
-            local nextEpoch, nextSeq = 0, 0
-            if following then nextEpoch, nextSeq = split(following[1]) end
-            if #lost > 0 or isBeyond or (nextEpoch > epoch and nextSeq == 1) then
-              if not fork then
-                local before = redis.call('XREVRANGE', log, '(' .. position, '-', 'COUNT', 1)[1]
-                fork = before and before[1] or '0-0'
-              end
-              if isBeyond then beyond = math.max(beyond, epoch) end
-              lost[#lost + 1] = i
-            end
+            return
           end
+          local following = redis.call('XRANGE', log, '(' .. position, '+', 'COUNT', 1)[1]
+          local epoch = split(position)
+          local nextEpoch, nextSeq = 0, 0
+          if following then nextEpoch, nextSeq = split(following[1]) end
+          if #lost == 0 and not isBeyond and not (nextEpoch > epoch and nextSeq == 1) then return end
+          local common = preceding(copy and isAfter(position, copy) and copy or position)
+          if not fork or isAfter(fork, common) then fork = common end
+          if isBeyond then beyond = math.max(beyond, epoch) end
+          lost[#lost + 1] = i
         end
+        for i = 5, #ARGV, 4 do give(i) end
 
         local function publish(previous, position, at, body)
           redis.call('PUBLISH', ARGV[1], 'm ' .. previous .. ' ' .. position .. ' ' .. at .. ' 0 1\\n'
@@ -76,38 +127,14 @@ extension Script {
           return 0
         end
 
-        -- What senders have stored again since the fork.
-        local wanted, lengths = {}, {}
-        for _, i in ipairs(lost) do
-          local length = tonumber(ARGV[i + 2])
-          if length > 0 then
-            wanted[string.sub(ARGV[i + 3], 1, length)] = true
-            lengths[length] = true
-          end
-        end
-        local found, cursor = {}, '(' .. fork
-        while next(wanted) do
-          local entries = redis.call('XRANGE', log, cursor, '+', 'COUNT', 200)
-          for _, entry in ipairs(entries) do
-            for f = 1, #entry[2], 2 do
-              if entry[2][f] == 'm' then
-                for length in pairs(lengths) do
-                  local identity = string.sub(entry[2][f + 1], 1, length)
-                  if wanted[identity] then found[identity] = true end
-                end
-              end
-            end
-          end
-          if #entries < 200 then break end
-          cursor = '(' .. entries[#entries][1]
-        end
-
+        -- What senders have stored again since the fork counts, too.
+        local found = copiesOf(lost, fork)
         local appended
         for _, i in ipairs(lost) do
-          local length = tonumber(ARGV[i + 2])
           local body, at = ARGV[i + 3], ARGV[i + 1]
           local note = '@' .. ARGV[i]
-          local isKnown = length > 0 and found[string.sub(body, 1, length)]
+          local identity = identityOf(i)
+          local isKnown = identity and found[identity]
           if not isKnown and redis.call('HEXISTS', retried, note) == 0 then
             local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
             local epoch, id = split(last), nil

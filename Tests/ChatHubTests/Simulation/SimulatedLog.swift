@@ -92,28 +92,27 @@ struct SimulatedLog {
             let continues =
                 head == .zero || head.isFollowed(by: entry.position)
                 || (entry.position.epoch > head.epoch && entry.position.seq == 1)
-            if isBeyond, lost.isEmpty, continues {
+            if entries.contains(where: { $0.entry.position == entry.position }) { continue }
+            let copy = index(ofCopyOf: entry)
+            if isBeyond, lost.isEmpty, copy == nil, continues {
                 published = [MessageBatch(entry, after: head)]
                 add(entry, generation: nil)
                 continue
             }
-            if entries.contains(where: { $0.entry.position == entry.position }) { continue }
             let following = entries.first { $0.entry.position > entry.position }?.entry.position ?? .zero
             guard !lost.isEmpty || isBeyond || (following.epoch > entry.position.epoch && following.seq == 1)
             else { continue }
-            let before = entries.last { $0.entry.position < entry.position }?.entry.position
-            fork = fork ?? before ?? .zero
+            let end = min(entry.position, copy.map { entries[$0].entry.position } ?? entry.position)
+            let common = entries.last { $0.entry.position < end }?.entry.position ?? .zero
+            fork = min(fork ?? common, common)
             if isBeyond { known = max(known, entry.position) }
             lost.append(entry)
         }
         guard let fork else { return (.restored, published) }
 
-        let later = entries.filter { $0.entry.position > fork }
         var last: MessageBatch?
         for entry in lost {
-            let length = StoredMessage.identityLength(of: entry.body)
-            let identity = length.flatMap { entry.body.getSlice(at: entry.body.readerIndex, length: $0) }
-            if let identity, later.contains(where: { $0.entry.body.begins(with: identity) }) { continue }
+            if let copy = index(ofCopyOf: entry), entries[copy].entry.position > fork { continue }
             guard moved.insert(entry.position).inserted else { continue }
             let begins = entries.last?.generation != generation || head < known
             let position =
@@ -126,6 +125,12 @@ struct SimulatedLog {
         }
         if let last { published.append(last) }
         return (.forked(at: fork), published)
+    }
+
+    private func index(ofCopyOf entry: LogEntry) -> Int? {
+        let length = StoredMessage.identityLength(of: entry.body)
+        let identity = length.flatMap { entry.body.getSlice(at: entry.body.readerIndex, length: $0) }
+        return identity.flatMap { identity in entries.lastIndex { $0.entry.body.begins(with: identity) } }
     }
 
     /// Forgets the oldest entries.
