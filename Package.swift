@@ -139,6 +139,11 @@ let package = Package(
             ],
             path: "Tests/Benchmarks/SlowReaders",
             swiftSettings: settings),
+        .executableTarget(
+            name: "RepairDelay",
+            dependencies: ["roost", "ChatClient", "TestSupport"],
+            path: "Tests/Benchmarks/RepairDelay",
+            swiftSettings: settings),
         .target(
             name: "TestSupport",
             dependencies: [
