@@ -34,8 +34,8 @@ extension PresenceFeed {
 
         func isUncertain(beyond present: Set<UserName>) -> Bool { !uncertain.isSubset(of: present) }
 
-        /// What they have to be told beside what all are told, now that a newer roster has come; then they are as all
-        /// others. With an older one they stay: what follows it will be heard.
+        /// What they have to be told beside what all are told, now that a roster and what was heard after it tell the truth
+        /// of this revision; then they are as all others. If their own are newer they stay: what follows will be heard.
         mutating func corrected(by present: Set<UserName>, count: Int, revision: UInt64) -> [Notice] {
             guard latest > 0, latest <= revision else { return [] }
             let users = uncertain.sorted()

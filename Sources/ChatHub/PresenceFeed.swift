@@ -287,9 +287,9 @@ package struct PresenceFeed: Sendable {
             told = .users(users)
             if isBelieved || (users == present && !joiners.isUncertain(beyond: present)) {
                 settling = .no
-                action.notices += joiners.corrected(by: present, count: users.count, revision: rosterRevision)
+                action.notices += joiners.corrected(by: present, count: users.count, revision: revision)
                 if staleAt > 0 {
-                    pendingCount = (users.count, rosterRevision)
+                    pendingCount = (users.count, revision)
                     action.notices += tellPendingCount(at: now).notices
                 }
             }

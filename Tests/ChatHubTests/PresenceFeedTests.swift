@@ -165,6 +165,17 @@ struct PresenceFeedTests {
         #expect(feed.wakeUp == nil)
     }
 
+    /// Bob leaves, unheard, dave joins, and bob comes back while the roster is on its way: to all but dave he was never away.
+    @Test func whoJoinedWhileSomebodyWasAwayUnheardIsToldThatHeIsBack() {
+        var feed = feed(["alice", "bob"])
+        #expect(told(feed.joined(with: roster(["alice", "dave"], at: 13), at: start)) == [])
+        let question = feed.doubted().question ?? 0
+        #expect(told(feed.heard(came("bob", count: 3, at: 14), at: start)) == [])
+        let answer = feed.answered(question, with: roster(["alice", "dave"], at: 13), at: start)
+        #expect(told(answer) == ["+dave 3 @13", "+bob 3 @14", "+dave 3 @14"])
+        #expect(feed.wakeUp == nil)
+    }
+
     @Test func whatIsHeldForARosterIsBounded() {
         var feed = feed(["alice"])
         let question = feed.doubted().question ?? 0
