@@ -87,7 +87,11 @@ package protocol BrokerCommands: AnyObject {
     /// Gives a log back the messages that the store lost: consecutive deliveries of this room, oldest first. Idempotent,
     /// also when several nodes do it at a time with tails of different lengths. What the log holds already, or held and
     /// dropped because of its age, is left out.
-    func restore(_ tail: [LogEntry], to room: RoomName) -> EventLoopFuture<Restoration>
+    ///
+    /// - Parameter previous: the position that the first of them was delivered after; nil when that is not known, or
+    ///   something in between is missing. A log that lacks it, though it holds something older, has forked before it, and
+    ///   takes nothing. One that holds something else between it and the first of them has forked there.
+    func restore(_ tail: [LogEntry], after previous: Position?, to room: RoomName) -> EventLoopFuture<Restoration>
 
     /// Counts a session into a room; idempotent. The user's first session there is announced as `user_joined` to all
     /// but `session`. Repeated by the broker itself when the store lost it, until ``leave(_:session:)``.
@@ -158,8 +162,9 @@ package struct LogEntry: Sendable, Equatable {
 package enum Restoration: Sendable, Equatable {
     /// The log holds them at their positions.
     case restored
-    /// The log has gone on without them, in a newer epoch. They stand in it again under new positions; those after this
-    /// one, the last that the log and the giver have in common, are void (`.zero`: all).
+    /// The log has gone on without them. They stand in it again under new positions, unless this is a position before
+    /// the one after which they were delivered; those after this one, the last that the log and the giver have in common,
+    /// are void (`.zero`: all).
     case forked(at: Position)
 }
 

@@ -70,6 +70,15 @@ struct LogPage {
         return Place(index: index, isWhole: true)
     }
 
+    /// Where somebody parts from the log who had reached the position that was asked for: though the log holds something
+    /// older it went on in a newer epoch without it. Nil when it has not parted.
+    func parting(from position: Position) -> Position? {
+        guard position == after, !slice.isComplete, let floor = slice.floor, let next = slice.entries.first?.position,
+            next.epoch > position.epoch, next.seq == 1
+        else { return nil }
+        return floor.epoch == position.epoch ? floor : .zero
+    }
+
     /// Whether nothing is missing from a place to the end of the page.
     func isWhole(from place: Place) -> Bool { place.isWhole && lastHole <= place.index }
 

@@ -60,6 +60,12 @@ extension LoopHub {
         member.isReading = false
         guard !member.isGone else { return }
         // Unless it has been taken elsewhere meanwhile: it has joined again, or the room went back.
+        if case .behind(reached) = member.progress, let common = page.parting(from: reached) {
+            // What it was brought comes from a store that is no more.
+            replays.forget(room.name)
+            write(frame(of: .rewind(room: room.name, to: common)), to: member.session)
+            member.progress = .behind(common)
+        }
         if case .behind(reached) = member.progress, !page.hasFrames(after: reached), reached < page.asked {
             // The room has delivered more than the log still has.
             guard member.session.isWritable else { return noteLagging(member, in: room) }

@@ -21,6 +21,7 @@ extension LoopHub {
             isNew = false
             member = present
             fallback = if case .behind(let reached) = present.progress { reached } else { room.position }
+            member.broughtTo = max(member.broughtTo, fallback)
             guard case .since = replay else {
                 answerAgain(member, in: room, completion: completion)
                 return
@@ -69,14 +70,18 @@ extension LoopHub {
     private func answerAgain(
         _ member: Member, in room: LoopRoom, completion: @escaping (Result<JoinOutcome, BrokerError>) -> Void
     ) {
+        // It may have begun at a place of the log that the room has not reached here.
+        func head() -> Position {
+            if case .behind(let reached) = member.progress { max(room.position, reached) } else { room.position }
+        }
         guard !room.name.isInbox else {
-            return completion(.success(JoinOutcome(position: room.position, recovered: nil, roster: nil)))
+            return completion(.success(JoinOutcome(position: head(), recovered: nil, roster: nil)))
         }
         commands.members(of: room.name, after: nil, limit: settings.rosterLimit).assumeIsolated().whenComplete {
             if case .success(let roster) = $0 { member.rosterRevision = roster.revision }
             completion(
                 $0.map {
-                    JoinOutcome(position: room.position, recovered: nil, roster: $0.naming(member.session.user))
+                    JoinOutcome(position: head(), recovered: nil, roster: $0.naming(member.session.user))
                 }
                 .mapError(BrokerError.init(any:)))
         }

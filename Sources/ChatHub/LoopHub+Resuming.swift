@@ -49,7 +49,10 @@ extension LoopHub {
                     promise.fail(error)
                 case .success((let page, let place)):
                     var resumption = resumption
+                    let hadParted = resumption.hasParted
                     let step = resumption.received(page, at: place)
+                    // Frames that were read before may be of the other history.
+                    if resumption.hasParted, !hadParted { replays.forget(room.name) }
                     var plan = ReplayPlan(recovered: false, rewind: resumption.rewind)
                     switch step {
                     case .replay(let start, let recovered):

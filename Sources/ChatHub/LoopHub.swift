@@ -141,13 +141,16 @@ package final class LoopHub: @unchecked Sendable {
         room.rewinds += 1
         forgetFrames(of: room)
         for member in room.members {
+            let broughtTo = member.broughtTo
+            member.broughtTo = min(broughtTo, position)
             switch member.progress {
             case .live:
                 write(delivery.frames, to: member.session)
             case .behind(let reached):
                 // Who has not come so far has nothing to drop.
-                guard reached > position else { continue }
+                guard max(reached, broughtTo) > position else { continue }
                 write(delivery.frames, to: member.session)
+                guard reached > position else { continue }
                 member.progress = .behind(position)
                 advance(member, in: room)
             case .entering(var notices):

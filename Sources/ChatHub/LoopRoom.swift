@@ -79,6 +79,8 @@ package final class Member {
     var progress: Progress = .entering(notices: [])
     /// Presence up to this revision is known to the session from its `joined`.
     var rosterRevision: UInt64 = 0
+    /// How far it had come when it joined again: if that is void it must be told, wherever it is now.
+    var broughtTo = Position.zero
     /// Where the room went back to while its join was under way.
     var rewoundTo: Position?
     var index = 0

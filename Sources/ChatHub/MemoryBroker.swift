@@ -126,8 +126,8 @@ private final class MemoryCommands: BrokerCommands, @unchecked Sendable {
         answer { $0.head(of: room) }
     }
 
-    func restore(_ tail: [LogEntry], to room: RoomName) -> EventLoopFuture<Restoration> {
-        answer { $0.restore(tail, to: room) }
+    func restore(_ tail: [LogEntry], after previous: Position?, to room: RoomName) -> EventLoopFuture<Restoration> {
+        answer { $0.restore(tail, after: previous, to: room) }
     }
 
     func enter(_ room: RoomName, session: SessionID, user: UserName) -> EventLoopFuture<Roster> {

@@ -92,7 +92,7 @@ final class MemoryStore {
     func head(of name: RoomName) -> Position { rooms[name]?.head ?? .zero }
 
     /// Like the script of the same name in Redis.
-    func restore(_ tail: [LogEntry], to name: RoomName) -> Restoration {
+    func restore(_ tail: [LogEntry], after previous: Position?, to name: RoomName) -> Restoration {
         let room = makeRoom(name)
         let now = clock()
         room.lastUse = now
@@ -101,6 +101,13 @@ final class MemoryStore {
         /// Positions up to here were given out.
         var known = Position.zero
         var hint: (previous: Position, entry: LogEntry)?
+        if let previous, let first = tail.first?.position {
+            let next = firstIndex(in: room.log, after: previous)
+            if next > room.start, room.entries[next - 1].position != previous {
+                return .forked(at: room.entries[next - 1].position)
+            }
+            if next < room.entries.endIndex, room.entries[next].position < first { fork = previous }
+        }
         for entry in tail {
             let isBeyond = entry.position > room.head
             let next = firstIndex(in: room.log, after: entry.position)
@@ -108,7 +115,7 @@ final class MemoryStore {
             // The giver may have gone through a fork that this log knows nothing of.
             let mayStandElsewhere = room.log.first.map { $0.position.epoch < entry.position.epoch } ?? false
             let copy = mayStandElsewhere ? room.log.firstIndex { $0.isCopy(of: entry) } : nil
-            if isBeyond, lost.isEmpty, copy == nil, room.head == .zero || room.head.isContinued(by: entry.position) {
+            if isBeyond, fork == nil, copy == nil, room.head == .zero || room.head.isContinued(by: entry.position) {
                 hint = (room.head, entry)
                 room.entries.append(entry)
                 room.head = entry.position
@@ -116,7 +123,7 @@ final class MemoryStore {
                 continue
             }
             let following = next < room.entries.endIndex ? room.entries[next].position : .zero
-            guard !lost.isEmpty || isBeyond || (following.epoch > entry.position.epoch && following.seq == 1)
+            guard fork != nil || isBeyond || (following.epoch > entry.position.epoch && following.seq == 1)
             else { continue }
             let end = min(copy ?? next, next)
             let common = end > room.start ? room.entries[end - 1].position : .zero

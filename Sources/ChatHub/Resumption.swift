@@ -25,6 +25,8 @@ struct Resumption {
     let limit: Int?
     /// Where the client's history and the log part: to be told, before anything is replayed, that what came after is void.
     private(set) var rewind: Position?
+    /// The log is not the one, or no longer the one, that the client knows.
+    private(set) var hasParted = false
     private var state = State.looking
     private var isWhole = true
     private var missed = 0
@@ -43,7 +45,8 @@ struct Resumption {
         case .looking:
             guard let found = begin(page, at: place) else {
                 guard page.slice.floor != nil else { return .nothingLeft }
-                // Beyond the log, and of an epoch that it does not know: of another log. All of this one is news.
+                // What the log has in common with the client's history cannot be told: all of it is news.
+                hasParted = true
                 if let limit { return .replayLatest(limit) }
                 state = .counting(from: .zero)
                 return .read(after: .zero)
@@ -74,13 +77,19 @@ struct Resumption {
         guard let next = slice.entries.dropFirst(place.index).first?.position else {
             // The log ends before the client's position: it went back.
             guard let floor = slice.floor, floor.epoch == since.epoch else { return nil }
-            rewind = floor
-            return floor
+            return part(at: floor)
         }
         guard place.index == 0, let floor = slice.floor, floor < since, next.epoch > since.epoch else { return since }
         // The log goes on in a newer epoch, and does not know the client's position: history has forked before it.
-        rewind = floor
-        return floor
+        if floor.epoch == since.epoch { return part(at: floor) }
+        rewind = .zero
+        return nil
+    }
+
+    private mutating func part(at position: Position) -> Position {
+        hasParted = true
+        rewind = position
+        return position
     }
 
     /// How many messages were missed, if that can be told.

@@ -48,20 +48,27 @@ extension RoomDirectory {
     func restore(_ request: RoomFeed.RestoreRequest, for room: Room) {
         guard let commands else { return }
         seal(room)
-        guard request.isLastResort || room.tail.reaches(back: request.after) else {
-            return scheduleRetry(for: room, in: settings.restoreGrace)
-        }
-        let entries = room.tail.entries(after: request.after)
-        guard !entries.isEmpty else { return perform(room.feed.heldNothing(request.id), for: room) }
+        let common = room.tail.lastInCommon(upTo: request.after, of: room.position)
+        let isWhole = room.tail.reaches(back: common)
+        guard request.isLastResort || isWhole else { return scheduleRetry(for: room, in: settings.restoreGrace) }
+        let entries = room.tail.entries(after: common)
+        guard !entries.isEmpty else { return perform(room.feed.heldNothing(request.id, common: common), for: room) }
         logger.notice(
             "The store lacks messages that this node has delivered, which are given back",
             metadata: ["room": "\(room.name)", "after": "\(request.after)", "messages": "\(entries.count)"])
-        commands.restore(entries, to: room.name).assumeIsolated().whenComplete { [self] result in
+        // What our history has beyond the place where it left that of the log is not taken for more of the same.
+        let previous = isWhole || common < request.after ? common : nil
+        commands.restore(entries, after: previous, to: room.name).assumeIsolated().whenComplete { [self] result in
             guard rooms[room.name] === room else { return }
             switch result {
+            case .success(.forked(let earlier)) where isWhole && earlier < common:
+                // The log has parted from us even before: more is to be given back.
+                var request = request
+                request.after = earlier
+                restore(request, for: room)
             case .success(let restoration):
                 counters.restoredMessages += entries.count
-                perform(room.feed.restored(request.id, restoration), for: room)
+                perform(room.feed.restored(request.id, inCommon(restoration, with: room)), for: room)
                 receivedAllForNow()
             case .failure(let error):
                 counters.failedReads += 1
@@ -69,6 +76,13 @@ extension RoomDirectory {
                     "Giving messages back failed", metadata: ["room": "\(room.name)", "error": "\(error)"])
                 if room.feed.failed(request.id) { scheduleRetry(for: room, in: settings.retryDelay) }
             }
+        }
+    }
+
+    private func inCommon(_ restoration: Restoration, with room: Room) -> Restoration {
+        switch restoration {
+        case .restored: .restored
+        case .forked(let end): .forked(at: room.tail.lastInCommon(upTo: end, of: room.position))
         }
     }
 }

@@ -82,7 +82,7 @@ package struct RoomFeed: Sendable {
     private var lastRequest = 0
     /// The position after which a loss was told while nothing newer was there.
     private var toldLossAfter: Position?
-    /// The store was replaced, and the log not compared with what was delivered yet.
+    /// The store was replaced, and the log not compared with what was delivered yet: if it is gone, it was lost.
     private var mayHaveForked = false
     /// The log lacked what we delivered already when it was last read.
     private var hasWaitedForOthers = false
@@ -181,7 +181,7 @@ package struct RoomFeed: Sendable {
             return proceed(from: slice.head, delivering: [.located(slice.head)])
         case .repairing(let position):
             var items: [Item] = []
-            if mayHaveForked, slice.hasForked(from: position) {
+            if slice.hasForked(from: position, isSuspected: mayHaveForked) {
                 return restore(
                     upTo: position, after: slice.head < position ? slice.head : slice.floor ?? .zero, delivering: [])
             }
@@ -228,10 +228,12 @@ package struct RoomFeed: Sendable {
     }
 
     /// Nothing is held of what the log lost, and nobody else has given it back.
-    package mutating func heldNothing(_ id: Int) -> Action {
+    ///
+    /// - Parameter common: the last position that log and members certainly have in common.
+    package mutating func heldNothing(_ id: Int, common: Position) -> Action {
         guard id == lastRequest, case .restoring(let position, let after) = state else { return .none }
         // Of a log that is gone altogether members may keep what they have seen.
-        guard after == .zero else { return rewind(to: after, from: position) }
+        guard after == .zero else { return rewind(to: common, from: position) }
         mayHaveForked = false
         toldLossAfter = position
         return read(after: position, delivering: [.gap(after: position, before: nil)])
@@ -354,9 +356,10 @@ package struct RoomFeed: Sendable {
 
 extension LogSlice {
     /// Whether this log, read after a position that is not in it, never had it or lost it, rather than trimmed it away:
-    /// it ends before, or has gone on in a newer epoch.
-    fileprivate func hasForked(from position: Position) -> Bool {
-        guard !isComplete else { return false }
+    /// it ends before, or has gone on in a newer epoch. What is trimmed away goes oldest first, so that something older
+    /// proves it; a log that is gone, or began anew, may have been deleted unless its store was replaced.
+    fileprivate func hasForked(from position: Position, isSuspected: Bool) -> Bool {
+        guard !isComplete, floor != nil || isSuspected else { return false }
         if head < position { return true }
         guard let next = entries.first?.position else { return false }
         return next.epoch > position.epoch && next.seq == 1

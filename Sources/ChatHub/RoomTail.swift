@@ -40,6 +40,28 @@ struct RoomTail {
         return oldest.previous <= position && position < newest.last
     }
 
+    /// The last position, not after one that a log holds, that this history certainly has in common with that log; `.zero`
+    /// when that cannot be told from what is held here.
+    ///
+    /// Only one store has given out an epoch's positions: within an epoch histories differ in length alone.
+    ///
+    /// - Parameter position: where this history ends.
+    func lastInCommon(upTo end: Position, of position: Position) -> Position {
+        var before = Position.zero
+        for known in knownPositions + [position] {
+            if known >= end { return known.epoch == end.epoch ? end : before }
+            before = known
+        }
+        return before
+    }
+
+    private var knownPositions: [Position] {
+        let messages = deliveries.flatMap { delivery in
+            delivery.segments.compactMap { if case .message(let position) = $0.kind { position } else { nil } }
+        }
+        return (deliveries.first.map { [$0.previous] } ?? []) + messages
+    }
+
     /// The messages after a position, as the log held them.
     func entries(after position: Position) -> [LogEntry] {
         deliveries.drop { $0.last <= position }.flatMap { delivery in

@@ -73,6 +73,22 @@ struct LogHoleTests {
         #expect(slow.texts == ["5-2", "gap 5-2 5-6", "5-6", "5-7"])
     }
 
+    /// What it was brought comes from a store that is no more; the room follows another one.
+    @Test func aSlowMemberThatTheLogWentOnWithoutIsTakenBackToWhereTheyParted() throws {
+        let bench = try bench(["5-1", "5-2"])
+        let slow = TestSession("slow")
+        bench.join(general, slow)
+        slow.isWritable = false
+        slow.texts = []
+        bench.store.logs[general] = ScriptedLog(["5-1", "7-1"].map(position), in: general)
+        publish("7-1", after: "5-2", on: bench)
+        slow.isWritable = true
+        bench.hubs[0].forgetFrames(of: try #require(bench.hubs[0].rooms[general]))
+        bench.hubs[0].writable(slow)
+        bench.run()
+        #expect(slow.texts == ["rewind 5-1", "7-1"])
+    }
+
     /// The room here has delivered what no store has any more.
     @Test func whatTheLogHasLostAltogetherIsToldToASlowMember() throws {
         let bench = try bench(["5-1"])
@@ -116,9 +132,11 @@ struct LogHoleTests {
         let bench = try bench(["5-1", "5-2", "7-1", "7-2"])
         var outcome = resume("5-4", on: bench)
         #expect(outcome == (false, ["rewind 5-2", "7-1", "7-2"]))
-        // An epoch that is lost altogether.
+        // An epoch that is lost altogether: before it there may have been less of the one before than the log has.
         outcome = resume("6-3", on: bench)
-        #expect(outcome == (false, ["rewind 5-2", "7-1", "7-2"]))
+        #expect(outcome == (false, ["rewind 0-0", "5-1", "5-2", "7-1", "7-2"]))
+        outcome = resume("6-3", limit: 3, on: bench)
+        #expect(outcome == (false, ["rewind 0-0", "5-2", "7-1", "7-2"]))
         outcome = resume("5-4", limit: 1, on: bench)
         #expect(outcome == (false, ["rewind 5-2", "7-2"]))
     }

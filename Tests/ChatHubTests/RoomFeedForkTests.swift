@@ -30,8 +30,22 @@ struct RoomFeedForkTests {
     @Test func aLogThatLostNothingIsFollowedOn() {
         var feed = replaced()
         #expect(feed.audited(head: at(5)) == .none)
-        // From here on a shorter log is a loss like any other, not a fork: nothing is given back to it.
-        #expect(feed.audited(head: at(3)) == .read(.init(id: 2, range: .after(at(5))), delivering: []))
+        // From here on a log that is gone is a loss like any other, not a fork: nothing is given back to it.
+        #expect(feed.audited(head: .zero) == .read(.init(id: 2, range: .after(at(5))), delivering: []))
+        let gone = LogSlice(entries: [], isComplete: false, hasMore: false, head: .zero)
+        #expect(feed.finished(2, with: gone) == .deliver([.gap(after: at(5), before: nil)]))
+    }
+
+    /// The subscription was still with the old store when the log was compared, and brought more of it afterwards.
+    @Test func aLogThatHoldsOnlyWhatIsOlderHasForkedWhateverWasKnownBefore() {
+        var feed = replaced()
+        _ = feed.audited(head: at(5))
+        _ = feed.received(batch(after: at(5), at(6)))
+        #expect(feed.subscribed() == .read(.init(id: 2, range: .after(at(6))), delivering: []))
+        let shorter = LogSlice(entries: [], isComplete: false, hasMore: false, head: at(5), floor: at(5))
+        #expect(
+            feed.finished(2, with: shorter)
+                == .restore(.init(id: 3, after: at(5), isLastResort: false), delivering: []))
     }
 
     @Test func aLogThatEndsBeforeOurPositionIsGivenBackWhatItLacks() {
@@ -74,7 +88,8 @@ struct RoomFeedForkTests {
         #expect(
             feed.finished(3, with: short) == .restore(.init(id: 4, after: at(3), isLastResort: true), delivering: []))
         #expect(
-            feed.heldNothing(4) == .read(.init(id: 5, range: .after(at(3))), delivering: [.rewind(to: at(3))]))
+            feed.heldNothing(4, common: at(3))
+                == .read(.init(id: 5, range: .after(at(3))), delivering: [.rewind(to: at(3))]))
         #expect(feed.finished(5, with: short) == .none)
         #expect(feed.position == at(3))
     }
@@ -96,7 +111,7 @@ struct RoomFeedForkTests {
         let gone = LogSlice(entries: [], isComplete: false, hasMore: false, head: .zero)
         _ = feed.finished(3, with: gone)
         #expect(
-            feed.heldNothing(4)
+            feed.heldNothing(4, common: .zero)
                 == .read(.init(id: 5, range: .after(at(5))), delivering: [.gap(after: at(5), before: nil)]))
         #expect(feed.finished(5, with: gone) == .none)
         // The new log's first message needs no second gap.
@@ -111,7 +126,7 @@ struct RoomFeedForkTests {
         _ = feed.audited(head: at(3))
         #expect(feed.subscribed() == .read(.init(id: 3, range: .after(at(5))), delivering: []))
         #expect(feed.restored(2, .forked(at: at(3))) == .none)
-        #expect(feed.heldNothing(2) == .none)
+        #expect(feed.heldNothing(2, common: at(3)) == .none)
         #expect(!feed.failed(2))
         #expect(feed.position == at(5))
     }

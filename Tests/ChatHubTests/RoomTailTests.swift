@@ -49,6 +49,25 @@ struct RoomTailTests {
         #expect(!RoomTail().reaches(back: .zero))
     }
 
+    /// This history: `7-1` to `7-9`, then `9-1`.
+    @Test func knowsWhereItPartedFromALog() {
+        var tail = tail()
+        let newest = Position(epoch: 9, seq: 1)
+        var builder = DeliveryBuilder()
+        builder.append(body(1), at: newest, after: at(9), time: 1, sentAt: 0, exceptFor: nil)
+        tail.append(builder.finish(at: newest))
+        #expect(tail.lastInCommon(upTo: at(4), of: newest) == at(4))
+        #expect(tail.lastInCommon(upTo: at(12), of: newest) == at(9), "the log's epoch went on without us")
+        #expect(tail.lastInCommon(upTo: Position(epoch: 8, seq: 1), of: newest) == at(9))
+        #expect(tail.lastInCommon(upTo: Position(epoch: 5, seq: 3), of: newest) == .zero, "and began without us")
+        #expect(tail.lastInCommon(upTo: .zero, of: newest) == .zero)
+        for number in 0...2 { tail.remove(number) }
+        #expect(tail.lastInCommon(upTo: at(4), of: newest) == at(4), "what is older than what is held is of its epoch")
+        tail.removeAll()
+        #expect(tail.lastInCommon(upTo: at(4), of: newest) == .zero)
+        #expect(tail.lastInCommon(upTo: at(4), of: at(9)) == at(4))
+    }
+
     @Test func forgetsWhatIsVoidAndWhatAHoleSeparates() {
         var tail = tail()
         tail.rewind(to: at(5))

@@ -104,8 +104,8 @@ private final class WatchedCommands: BrokerCommands {
         return commands.head(of: room)
     }
 
-    func restore(_ tail: [LogEntry], to room: RoomName) -> EventLoopFuture<Restoration> {
-        commands.restore(tail, to: room)
+    func restore(_ tail: [LogEntry], after previous: Position?, to room: RoomName) -> EventLoopFuture<Restoration> {
+        commands.restore(tail, after: previous, to: room)
     }
 
     func append(

@@ -78,6 +78,27 @@ extension BrokerBehaviour {
         try expectEqual(moved.map(\.seq), [1, 2], "in order")
     }
 
+    func partedTail(_ first: BrokerNode, _ second: BrokerNode, _ room: RoomName) async throws {
+        let positions = try await first.append((1...3).map { Draft.test("\($0)") }, to: room).map(\.position)
+        let common = positions[0]
+        // To whoever gives this back it came right after the first.
+        let tail = try (1...2).map { try entry("late \($0)", at: Position(epoch: common.epoch + 1, seq: $0), in: room) }
+        try expectEqual(try await first.restore(tail, after: common, to: room), .forked(at: common), "the fork")
+        let head = try await first.head(of: room)
+        try expectEqual(
+            try await second.restore(tail, after: common, to: room), .forked(at: common), "the fork, for another node")
+        let slice = try await second.read(room, after: positions[2])
+        try expectEqual(slice.entries.map(\.body), tail.map(\.body), "each stands in the log once")
+        try expect(slice.entries.allSatisfy { $0.position > tail[1].position }, "under a new position")
+
+        // Here the fourth and the fifth were delivered as well.
+        let more = try entry("more", at: Position(epoch: head.epoch + 1, seq: 1), in: room)
+        let fifth = Position(epoch: common.epoch, seq: 5)
+        try expectEqual(
+            try await first.restore([more], after: fifth, to: room), .forked(at: positions[2]), "an earlier fork")
+        try expectEqual(try await first.head(of: room), head, "nothing is taken before the fourth is given back")
+    }
+
     func movedTail(_ first: BrokerNode, _ second: BrokerNode, _ room: RoomName) async throws {
         let positions = try await first.append((1...3).map { Draft.test("\($0)") }, to: room).map(\.position)
         let epoch = positions[0].epoch

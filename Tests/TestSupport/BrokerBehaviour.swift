@@ -26,6 +26,7 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
     case brokenTail = "where only a part of what was lost is given back it does not leave a hole"
     case forkedTail = "what was given back by one is not given back again by another who has it under newer positions"
     case movedTail = "what a log went on without is given back under new positions, once, whoever gives it"
+    case partedTail = "what would follow a log of another history is given back behind it, or not at all"
     case signals = "signals are heard with their origin and never stored"
     case firstAndLast = "a user is announced at the first session and at the last, on whatever node"
     case enterTwice = "entering twice and leaving twice count once"
@@ -59,6 +60,7 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
         case .brokenTail: try await brokenTail(first, second, room)
         case .forkedTail: try await forkedTail(first, second, room)
         case .movedTail: try await movedTail(first, second, room)
+        case .partedTail: try await partedTail(first, second, room)
         case .signals: try await signals(first, second, room)
         case .firstAndLast: try await firstAndLast(first, second, room)
         case .enterTwice: try await enterTwice(first, second, room)
@@ -74,6 +76,8 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
 /// A broker does not behave as it should.
 package struct Misbehaviour: Error, CustomStringConvertible {
     package let description: String
+
+    package init(description: String) { self.description = description }
 }
 
 /// Throws ``Misbehaviour`` unless both are equal.

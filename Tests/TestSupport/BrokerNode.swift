@@ -88,8 +88,12 @@ package struct BrokerNode: Sendable {
         try await loop.flatSubmit { [broker, loop] in broker.commands(on: loop).head(of: room) }.get()
     }
 
-    package func restore(_ tail: [LogEntry], to room: RoomName) async throws -> Restoration {
-        try await loop.flatSubmit { [broker, loop] in broker.commands(on: loop).restore(tail, to: room) }.get()
+    package func restore(
+        _ tail: [LogEntry], after previous: Position? = nil, to room: RoomName
+    ) async throws -> Restoration {
+        try await loop.flatSubmit { [broker, loop] in
+            broker.commands(on: loop).restore(tail, after: previous, to: room)
+        }.get()
     }
 
     package func enter(_ room: RoomName, _ session: SessionID, _ user: UserName) async throws -> Roster {

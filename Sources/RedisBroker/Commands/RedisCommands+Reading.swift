@@ -33,13 +33,13 @@ extension RedisCommands {
         }
     }
 
-    func restore(_ tail: [LogEntry], to room: RoomName) -> EventLoopFuture<Restoration> {
-        restore(tail[...], to: room, outcome: .restored)
+    func restore(_ tail: [LogEntry], after previous: Position?, to room: RoomName) -> EventLoopFuture<Restoration> {
+        restore(tail[...], after: previous, to: room, outcome: .restored)
     }
 
     /// In pieces, oldest first: each is of a size that Redis has done with at once.
     private func restore(
-        _ tail: ArraySlice<LogEntry>, to room: RoomName, outcome: Restoration
+        _ tail: ArraySlice<LogEntry>, after previous: Position?, to room: RoomName, outcome: Restoration
     ) -> EventLoopFuture<Restoration> {
         var bytes = 0
         let piece = tail.prefix { entry in
@@ -47,17 +47,25 @@ extension RedisCommands {
             return bytes <= configuration.appendBytes
         }
         guard !piece.isEmpty else { return eventLoop.makeSucceededFuture(outcome) }
-        return restore(piece, to: room).assumeIsolated().flatMap { [self] latest in
-            restore(tail.dropFirst(piece.count), to: room, outcome: outcome.and(latest))
+        return restore(piece, after: previous, to: room).assumeIsolated().flatMap { [self] latest in
+            if let previous, case .forked(let common) = latest, common < previous {
+                return eventLoop.makeSucceededFuture(latest)
+            }
+            return restore(
+                tail.dropFirst(piece.count), after: latest == .restored ? piece.last?.position : nil, to: room,
+                outcome: outcome.and(latest))
         }.nonisolated()
     }
 
-    private func restore(_ piece: ArraySlice<LogEntry>, to room: RoomName) -> EventLoopFuture<Restoration> {
+    private func restore(
+        _ piece: ArraySlice<LogEntry>, after previous: Position?, to room: RoomName
+    ) -> EventLoopFuture<Restoration> {
         var arguments: [Argument] = [
             .text(keys.channel(room)),
             .integer(Int(configuration.logIdleExpiry.nanoseconds / 1_000_000)),
             .integer(Int(configuration.retryWindow.nanoseconds / 1_000_000)),
             .text(link.generation(for: room).current ?? ""),
+            .text(previous?.description ?? ""),
         ]
         for entry in piece {
             arguments.append(.text(entry.position.description))

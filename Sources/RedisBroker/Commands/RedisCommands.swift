@@ -218,7 +218,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
 
     private func giveBack(_ entries: [LogEntry], to room: RoomName, at turn: NIODeadline, attempts: Int) {
         eventLoop.assumeIsolated().scheduleTask(deadline: turn) { [self] in
-            restore(entries, to: room).assumeIsolated().whenFailure { [self] error in
+            restore(entries, after: nil, to: room).assumeIsolated().whenFailure { [self] error in
                 logger.debug("Giving back failed", metadata: ["room": "\(room)", "reason": "\(error)"])
                 guard attempts > 1 else { return }
                 giveBack(entries, to: room, at: eventLoop.now + .seconds(1), attempts: attempts - 1)

@@ -5,7 +5,9 @@ extension Script {
     /// epoch, as others may have been given positions that nobody gives back. A log that is gone is continued by anything.
     /// An entry that the log went on without, or that would leave a hole before it, gets a new position at the end, once: a
     /// note under its old one tells whoever gives it back later, and a copy that its sender has stored again meanwhile
-    /// counts as well. What is missing for another reason (trimmed away) is left out.
+    /// counts as well. What is missing for another reason (trimmed away) is left out. A log that holds something else
+    /// between the position that they were delivered after and the first of them went on without all of them; one that
+    /// lacks this position, though it holds something older, takes nothing.
     ///
     /// The giver may have gone through a fork that this log knows nothing of, as it was lost meanwhile: then what it has
     /// in a newer epoch may stand here under older positions. It is not repeated, and the two have in common what stands
@@ -14,7 +16,8 @@ extension Script {
     /// Publishes only the last entry of each kind: whoever lacks those before it sees the hole and reads the log.
     ///
     /// KEYS: log, retried. ARGV: channel, idle expiry in ms (0: never), retry window in ms, generation (nothing: not
-    /// known), then for each entry: position, time, identity length (0: no identity), body.
+    /// known), the position that they were delivered after (nothing: not known), then for each entry: position, time,
+    /// identity length (0: no identity), body.
     /// Answers 0 when the log has them all at their positions, else the last position that it had in common with them.
     static let restoreSource = """
         \(headFunction)
@@ -94,12 +97,19 @@ extension Script {
 
         local last = head(log)
         local restored, lost, fork, beyond = nil, {}, nil, 0
+        local previous = ARGV[5]
+        if previous ~= '' then
+          local nearest = redis.call('XREVRANGE', log, previous, '-', 'COUNT', 1)[1]
+          if nearest and nearest[1] ~= previous then return nearest[1] end
+          local newer = redis.call('XRANGE', log, '(' .. previous, '+', 'COUNT', 1)[1]
+          if newer and isAfter(ARGV[6], newer[1]) then fork = previous end
+        end
         local function give(i)
           local position = ARGV[i]
           local isBeyond = isAfter(position, last)
           if not isBeyond and #redis.call('XRANGE', log, position, position) > 0 then return end
           local copy = olderCopy(i)
-          if isBeyond and #lost == 0 and not copy and continues(position, last) then
+          if isBeyond and not fork and not copy and continues(position, last) then
             redis.call('XADD', log, position, 'm', ARGV[i + 3], 't', ARGV[i + 1])
             restored = {last, i}
             last = position
@@ -109,20 +119,20 @@ extension Script {
           local epoch = split(position)
           local nextEpoch, nextSeq = 0, 0
           if following then nextEpoch, nextSeq = split(following[1]) end
-          if #lost == 0 and not isBeyond and not (nextEpoch > epoch and nextSeq == 1) then return end
+          if not fork and not isBeyond and not (nextEpoch > epoch and nextSeq == 1) then return end
           local common = preceding(copy and isAfter(position, copy) and copy or position)
           if not fork or isAfter(fork, common) then fork = common end
           if isBeyond then beyond = math.max(beyond, epoch) end
           lost[#lost + 1] = i
         end
-        for i = 5, #ARGV, 4 do give(i) end
+        for i = 6, #ARGV, 4 do give(i) end
 
         local function publish(previous, position, at, body)
           redis.call('PUBLISH', ARGV[1], 'm ' .. previous .. ' ' .. position .. ' ' .. at .. ' 0 1\\n'
             .. #body .. ' \\n' .. body)
         end
         if restored then publish(restored[1], last, ARGV[restored[2] + 1], ARGV[restored[2] + 3]) end
-        if #lost == 0 then
+        if not fork then
           if restored and ARGV[2] ~= '0' then redis.call('PEXPIRE', log, ARGV[2]) end
           return 0
         end

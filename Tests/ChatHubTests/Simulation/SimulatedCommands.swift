@@ -91,8 +91,8 @@ final class SimulatedCommands: BrokerCommands, @unchecked Sendable {
         ask { $0.log.head }
     }
 
-    func restore(_ tail: [LogEntry], to room: RoomName) -> EventLoopFuture<Restoration> {
-        ask { $0.restore(tail) }
+    func restore(_ tail: [LogEntry], after previous: Position?, to room: RoomName) -> EventLoopFuture<Restoration> {
+        ask { $0.restore(tail, after: previous) }
     }
 
     func enter(_ room: RoomName, session: SessionID, user: UserName) -> EventLoopFuture<Roster> {

@@ -81,12 +81,18 @@ struct SimulatedLog {
 
     /// Gives back what the store lost.
     mutating func restore(
-        _ tail: [LogEntry], generation: UInt64, at now: UInt64
+        _ tail: [LogEntry], after previous: Position?, generation: UInt64, at now: UInt64
     ) -> (Restoration, published: [MessageBatch]) {
         var lost: [LogEntry] = []
         var fork: Position?
         var known = Position.zero
         var published: [MessageBatch] = []
+        if let previous, let first = tail.first?.position {
+            let older = entries.last { $0.entry.position <= previous }?.entry.position
+            if let older, older != previous { return (.forked(at: older), []) }
+            let newer = entries.first { $0.entry.position > previous }?.entry.position
+            if let newer, newer < first { fork = previous }
+        }
         for entry in tail {
             let isBeyond = entry.position > head
             let continues =
@@ -94,13 +100,13 @@ struct SimulatedLog {
                 || (entry.position.epoch > head.epoch && entry.position.seq == 1)
             if entries.contains(where: { $0.entry.position == entry.position }) { continue }
             let copy = index(ofCopyOf: entry)
-            if isBeyond, lost.isEmpty, copy == nil, continues {
+            if isBeyond, fork == nil, copy == nil, continues {
                 published = [MessageBatch(entry, after: head)]
                 add(entry, generation: nil)
                 continue
             }
             let following = entries.first { $0.entry.position > entry.position }?.entry.position ?? .zero
-            guard !lost.isEmpty || isBeyond || (following.epoch > entry.position.epoch && following.seq == 1)
+            guard fork != nil || isBeyond || (following.epoch > entry.position.epoch && following.seq == 1)
             else { continue }
             let end = min(entry.position, copy.map { entries[$0].entry.position } ?? entry.position)
             let common = entries.last { $0.entry.position < end }?.entry.position ?? .zero

@@ -39,9 +39,9 @@ final class SimulatedStore {
         return receipts
     }
 
-    func restore(_ tail: [LogEntry]) -> Restoration {
+    func restore(_ tail: [LogEntry], after previous: Position?) -> Restoration {
         let before = log
-        let (restoration, batches) = log.restore(tail, generation: generation, at: clock())
+        let (restoration, batches) = log.restore(tail, after: previous, generation: generation, at: clock())
         remember(before)
         for batch in batches { publish(self, .messages(batch)) }
         return restoration
