@@ -47,8 +47,8 @@ struct LeaseScheduleTests {
         .uptimeNanoseconds(UInt64(milliseconds) * 1_000_000)
     }
 
-    @Test func onlyTheSilentAreDeclaredDead() throws {
-        try RandomSchedules.run(200) { random in
+    @Test func onlyTheSilentAreDeclaredDead() async throws {
+        try await RandomSchedules.run(200) { random in
             var store = Store()
             var nodes = (0..<3).map { Node(name: "\($0).0", nextBeat: Int.random(in: 0..<1_000, using: &random)) }
             var downUntil = 0

@@ -1,22 +1,38 @@
 import Foundation
 
-/// Runs a story with many seeds; `ROOST_SCHEDULES` times as many when it is set. A seed that fails is named in the error,
-/// and runs alone when `ROOST_SEED` is set to it.
+/// Runs a story with many seeds: fresh ones in every run, and those with which something was found once. Seeds that fail
+/// are named in the error.
+///
+/// `ROOST_SEEDS=7` runs one, `ROOST_SEEDS=1-5000` so many.
 package enum RandomSchedules {
+    /// - Parameters:
+    ///   - count: fresh seeds.
+    ///   - known: seeds that run every time.
     package static func run(
-        _ count: Int, _ story: (inout SeededGenerator) throws -> Void
-    ) throws {
-        let environment = ProcessInfo.processInfo.environment
-        let only = environment["ROOST_SEED"].flatMap { UInt64($0) }
-        let times = environment["ROOST_SCHEDULES"].flatMap { UInt64($0) } ?? 1
-        let seeds = only.map { $0...$0 } ?? 1...max(1, UInt64(count) * times)
-        for seed in seeds {
+        _ count: Int, and known: [UInt64] = [], _ story: (inout SeededGenerator) throws -> Void
+    ) async throws {
+        var failures: [String] = []
+        for seed in chosen ?? known + fresh(count) {
             var random = SeededGenerator(seed: seed)
             do {
                 try story(&random)
             } catch {
-                throw Misbehaviour(description: "with ROOST_SEED=\(seed): \(error)")
+                failures.append("with ROOST_SEEDS=\(seed): \(error)")
             }
+            // Other tests run on the same few threads, and some of them have a deadline.
+            await Task.yield()
         }
+        guard failures.isEmpty else { throw Misbehaviour(description: failures.joined(separator: "\n")) }
     }
+
+    private static func fresh(_ count: Int) -> [UInt64] {
+        let first = UInt64.random(in: 1...1_000_000_000)
+        return Array(first..<first + UInt64(count))
+    }
+
+    private static let chosen: [UInt64]? = {
+        let bounds = ProcessInfo.processInfo.environment["ROOST_SEEDS"]?.split(separator: "-").compactMap { UInt64($0) }
+        guard let first = bounds?.first, let last = bounds?.last, first <= last else { return nil }
+        return Array(first...last)
+    }()
 }

@@ -13,39 +13,51 @@ struct ScheduleKind: Sendable {
     var hasSmallTails = false
     /// Logs are trimmed, deleted, and replaced by nothing.
     var hasLosses = false
+    /// Nodes are killed and started again, rooms are soon forgotten, clients want no echo, or only the latest.
+    var isVaried = false
 
     static let all = [
         ScheduleKind(),
         ScheduleKind(hasFailovers: true),
         ScheduleKind(hasFailovers: true, hasSmallTails: true),
         ScheduleKind(hasFailovers: true, hasSmallTails: true, hasLosses: true),
+        ScheduleKind(isVaried: true),
+        ScheduleKind(hasFailovers: true, isVaried: true),
+        ScheduleKind(hasFailovers: true, hasSmallTails: true, isVaried: true),
     ]
 }
 
-/// One schedule: a cluster with clients, of which a seed decides what happens next, and what was promised about it.
+/// One schedule: a cluster with clients, of which a seed decides what happens in each step, until everything heals. Steps
+/// can be left out without changing what the others do, so that a schedule that fails can be told shortly.
 final class RandomSchedule {
     let kind: ScheduleKind
     let cluster: SimulatedCluster
+    private let seed: UInt64
+    private let steps: [Int]
     private var random: SeededGenerator
     private(set) var trace: [String] = []
     private(set) var complaints: [String] = []
-    private var clients: [SimulatedClient] = []
+    private(set) var clients: [SimulatedClient] = []
     private var sent = 0
     private var published: Set<String> = []
-    private var acknowledged: Set<String> = []
-    private var seen: [Position: String] = [:]
+    private(set) var authors: [String: UserName] = [:]
+    private(set) var acknowledged: Set<String> = []
+    private(set) var seen: [Position: String] = [:]
     /// What a node still held when it found its store replaced, and the room as it was then there.
-    private var held: [(ids: Set<String>, node: Int, room: RoomDirectory.Room)] = []
+    private(set) var held: [(ids: Set<String>, node: Int, room: RoomDirectory.Room)] = []
     /// Messages that were deleted, or lost with the whole log.
-    private var forgotten: Set<String> = []
-    private var hasLostLogs = false
+    private(set) var forgotten: Set<String> = []
+    private(set) var hasLostLogs = false
 
-    init(seed: UInt64) throws {
+    init(seed: UInt64, steps: [Int]) throws {
+        self.seed = seed
+        self.steps = steps
         random = SeededGenerator(seed: seed)
-        kind = ScheduleKind.all[Int(seed % UInt64(ScheduleKind.all.count))]
+        kind = ScheduleKind.all.randomElement(using: &random) ?? ScheduleKind()
         var hub = LoopHub.Settings()
         hub.ringBytes = [0, 600, 64 * 1024].randomElement(using: &random) ?? 0
         hub.catchUpSlice = 3
+        if kind.isVaried { hub.linger = .milliseconds(50) }
         hub.catchUpBytes = [1, 32 * 1024].randomElement(using: &random) ?? 1
         var directory = RoomDirectory.Settings()
         directory.repairSlice = 3
@@ -56,19 +68,58 @@ final class RandomSchedule {
             directory: directory)
         if kind.hasLosses, Bool.random(using: &random) { cluster.store.logLength = 8 }
         for index in 0..<Int.random(in: 2...5, using: &random) {
-            let client = SimulatedClient("client\(index)")
+            let client = SimulatedClient("client\(index)", wantsEcho: !kind.isVaried || index % 2 == 1)
             client.complain = { [weak self] in self?.complain($0) }
             client.saw = { [weak self] in self?.saw($0, $1) }
             clients.append(client)
         }
         cluster.willNoticeReplacement = { [weak self] in self?.noteHeld(by: $0) }
+        for step in steps {
+            begin(step)
+            try takeStep()
+        }
+        begin(-1)
+        heal()
+        check()
     }
 
-    private func complain(_ complaint: String) {
+    /// Each step has random numbers of its own.
+    private func begin(_ step: Int) {
+        var numbers = SeededGenerator(seed: seed &+ UInt64(bitPattern: Int64(step)))
+        random = SeededGenerator(seed: numbers.next())
+    }
+
+    /// What went wrong, and how.
+    var story: String {
+        let steps = trace.enumerated().map { "\($0) \($1)" }
+        return (["\(kind)"] + complaints + steps).joined(separator: "\n")
+    }
+
+    /// The same with as few steps as are enough to go wrong.
+    func shortened() throws -> RandomSchedule {
+        var shortest = self
+        var size = max(1, steps.count / 2)
+        var isDone = false
+        while !isDone {
+            let before = shortest.steps.count
+            var start = 0
+            while start < shortest.steps.count {
+                var fewer = shortest.steps
+                fewer.removeSubrange(start..<min(start + size, fewer.count))
+                let schedule = try RandomSchedule(seed: seed, steps: fewer)
+                if schedule.complaints.isEmpty { start += size } else { shortest = schedule }
+            }
+            isDone = size == 1 && shortest.steps.count == before
+            size = max(1, size / 2)
+        }
+        return shortest
+    }
+
+    func complain(_ complaint: String) {
         complaints.append("step \(trace.count): \(complaint)")
     }
 
-    private func saw(_ position: Position, _ id: String) {
+    func saw(_ position: Position, _ id: String) {
         if !published.contains(id) { complain("\(id) was never published") }
         if let other = seen.updateValue(id, forKey: position), other != id {
             complain("\(other) and \(id) both stand at \(position)")
@@ -81,21 +132,17 @@ final class RandomSchedule {
         held.append((Set(entries.map { SimulatedCluster.text(of: $0) }), node, room))
     }
 
-    private func chance(_ one: Int) -> Bool { Int.random(in: 0..<one, using: &random) == 0 }
+    func chance(_ one: Int) -> Bool { Int.random(in: 0..<one, using: &random) == 0 }
 
-    private func pick<Choices: Collection>(_ choices: Choices) -> Choices.Element? {
+    func pick<Choices: Collection>(_ choices: Choices) -> Choices.Element? {
         choices.randomElement(using: &random)
     }
 
-    private func note(_ text: String) { trace.append(text) }
+    func note(_ text: String) { trace.append(text) }
 
     // MARK: - Steps
 
-    func run(steps: Int) {
-        for _ in 0..<steps { step() }
-    }
-
-    private func step() {
+    private func takeStep() throws {
         let node = Int.random(in: cluster.nodes.indices, using: &random)
         let broker = cluster.nodes[node].broker
         let links = broker.links
@@ -124,6 +171,7 @@ final class RandomSchedule {
         case 90..<92: resubscribe(node)
         case 92..<95: failOver()
         case 95: lose()
+        case 96: if kind.isVaried { try restart(node) }
         default: findPresentStore(node, index)
         }
     }
@@ -138,13 +186,14 @@ final class RandomSchedule {
             sent += 1
             id = "m\(sent)"
             published.insert(id)
+            authors[id] = client.user
             client.unacknowledged.append(id)
         }
         note("\(client.user) posts \(id)\(isRetry ? " again" : "")")
         send(id, from: client, isRetry: isRetry)
     }
 
-    private func send(_ id: String, from client: SimulatedClient, isRetry: Bool) {
+    func send(_ id: String, from client: SimulatedClient, isRetry: Bool) {
         let session = client.session
         cluster.post(id, from: client, isRetry: isRetry) { [weak self] result in
             guard let self, case .success(let receipt) = result, client.session === session else { return }
@@ -209,18 +258,30 @@ final class RandomSchedule {
             connect(client)
         } else if !client.isJoined || chance(4) {
             note("\(client.user) joins again")
-            cluster.join(client, history: Int.random(in: 0...3, using: &random))
+            cluster.join(client, history: Int.random(in: 0...3, using: &random), limit: limit())
         } else if chance(2) {
             note("\(client.user)'s connection is lost")
             cluster.disconnect(client)
         }
     }
 
-    private func connect(_ client: SimulatedClient) {
+    func connect(_ client: SimulatedClient) {
         let node = Int.random(in: cluster.nodes.indices, using: &random)
         let loop = Int.random(in: cluster.nodes[node].loops.indices, using: &random)
         note("\(client.user) connects to \(node).\(loop + 1), having \(client.last.map { "\($0)" } ?? "nothing")")
-        cluster.connect(client, node: node, loop: loop, history: Int.random(in: 0...3, using: &random))
+        cluster.connect(
+            client, node: node, loop: loop, history: Int.random(in: 0...3, using: &random), limit: limit())
+    }
+
+    private func limit() -> Int? {
+        kind.isVaried && chance(3) ? Int.random(in: 1...3, using: &random) : nil
+    }
+
+    private func restart(_ node: Int) throws {
+        note("\(node) is killed and started again")
+        for client in clients where client.session != nil && client.place.node == node { client.disconnect() }
+        held.removeAll { $0.node == node }
+        try cluster.restart(node)
     }
 
     private func stall() {
@@ -300,99 +361,6 @@ final class RandomSchedule {
         } else if broker.source !== cluster.store {
             note("\(node)'s subscription finds the present store")
             cluster.resubscribe(node)
-        }
-    }
-
-    // MARK: - The end
-
-    /// Everything works again, and what was promised is looked at.
-    func heal() {
-        note("everything heals")
-        for (number, node) in cluster.nodes.enumerated() {
-            for link in node.broker.links {
-                while link.hasOrphans { link.executeOrphan() }
-                if !link.isUp || link.store !== cluster.store { cluster.reconnect(link) }
-            }
-            if node.broker.source == nil || node.broker.source !== cluster.store { cluster.resubscribe(number) }
-        }
-        cluster.run()
-        for client in clients {
-            if client.session?.isEnded == true { cluster.disconnect(client) }
-            if client.session == nil { connect(client) }
-            cluster.becomesWritable(client)
-        }
-        for _ in 0..<4 {
-            cluster.advance(by: .seconds(2))
-            for client in clients {
-                if !client.isJoined { cluster.join(client) }
-                for id in client.unacknowledged { send(id, from: client, isRetry: true) }
-                cluster.run()
-            }
-        }
-        cluster.advance(by: .seconds(3))
-        check()
-    }
-
-    private func check() {
-        let log = cluster.log
-        let texts = cluster.texts
-        var places: [Position: Int] = [:]
-        for (index, entry) in log.enumerated() {
-            places[entry.position] = index
-            saw(entry.position, texts[index])
-        }
-        note("the log has \(zip(log, texts).map { "\($0.position) \($1)" })")
-        let stored = Set(texts)
-        if stored.count < texts.count { complain("stored twice: \(texts)") }
-        for id in acknowledged.subtracting(stored).sorted() where !forgotten.contains(id) {
-            if !kind.hasFailovers { complain("\(id) was acknowledged and is not in the log") }
-        }
-        if !kind.hasSmallTails {
-            for (ids, node, room) in held where cluster.nodes[node].directory.rooms[cluster.room] === room {
-                for id in ids.subtracting(stored).subtracting(forgotten).sorted() {
-                    complain("\(id) was held by \(node) and is not in the log")
-                }
-            }
-        }
-        for client in clients {
-            check(client, places)
-            if !client.unacknowledged.isEmpty { complain("\(client.user) still waits: \(client.unacknowledged)") }
-        }
-    }
-
-    private func check(_ client: SimulatedClient, _ places: [Position: Int]) {
-        guard client.isJoined else { return complain("\(client.user) could not join") }
-        note("\(client.user) has \(client.start.map { "\($0)" } ?? "-") \(client.texts)")
-        // The place in the log of what the client had last; nil where something may be missing.
-        var before: Int? = client.start.flatMap { start in
-            start == .zero ? -1 : places[start]
-        }
-        var mayMiss = client.start == nil || (before == nil)
-        var pendingVoid: String?
-        for item in client.items {
-            switch item {
-            case .loss(let told):
-                if !kind.hasFailovers { complain("\(client.user) was told without reason: \(told)") }
-                mayMiss = true
-                pendingVoid = nil
-            case .message(let position, let id):
-                guard let place = places[position] else {
-                    pendingVoid = id
-                    mayMiss = true
-                    continue
-                }
-                if !mayMiss, !hasLostLogs, place != (before ?? -1) + 1 {
-                    complain("\(client.user) lacks what stands before \(id) at \(position)")
-                }
-                before = place
-                mayMiss = false
-            }
-        }
-        if let pendingVoid, !hasLostLogs {
-            complain("\(client.user) has \(pendingVoid), which is void, and was not told")
-        }
-        if !mayMiss, (before ?? -1) + 1 != cluster.log.count {
-            complain("\(client.user) has not got the last messages")
         }
     }
 }

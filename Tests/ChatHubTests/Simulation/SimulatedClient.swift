@@ -9,8 +9,8 @@ import TestSupport
 final class SimulatedClient {
     enum Item: Equatable {
         case message(Position, id: String)
-        /// Here it was told that something is missing.
-        case loss(String)
+        /// Here it was told that something is missing; also later on, up to the position.
+        case loss(String, upTo: Position)
     }
 
     let user: UserName
@@ -47,7 +47,7 @@ final class SimulatedClient {
         items.map { item in
             switch item {
             case .message(_, let id): id
-            case .loss(let told): told
+            case .loss(let told, _): told
             }
         }
     }
@@ -91,7 +91,7 @@ final class SimulatedClient {
         case .message(let message): received(message)
         case .gap(_, let after, let before):
             if let before, before <= after { complain("\(user) is told of a gap from \(after) to \(before)") }
-            items.append(.loss("gap \(after) \(before.map { "\($0)" } ?? "-")"))
+            items.append(.loss("gap \(after) \(before.map { "\($0)" } ?? "-")", upTo: before ?? after))
         case .rewind(_, let to):
             rewinds += 1
             items.removeAll { item in
@@ -114,7 +114,7 @@ final class SimulatedClient {
         if let since = resumesAfter {
             resumesAfter = nil
             if joined.recovered != true {
-                items.append(.loss("not recovered after \(since)"))
+                items.append(.loss("not recovered after \(since)", upTo: joined.position))
                 // All that is left comes, be it known or not.
                 mayRepeatUpTo = last
             }

@@ -49,23 +49,37 @@ final class SimulatedCluster {
     /// A node's store is about to be found replaced.
     var willNoticeReplacement: (Int) -> Void = { _ in }
 
+    private var former: [Node] = []
+    private let makeNode: (SimulatedStore) throws -> Node
+
     init(
         nodes count: Int = 1, loops: Int = 1, hub: LoopHub.Settings = .init(),
         directory: RoomDirectory.Settings = .init()
     ) throws {
-        stores.append(makeStore(SimulatedLog()))
-        for index in 0..<count {
-            let time = time
-            let node = try Node(
-                loops: loops, store: stores[0], hub: hub, directory: directory, clock: { time.milliseconds })
-            let link = node.broker.links[0]
-            let notice = link.storeReplaced
-            link.storeReplaced = { [weak self] in
-                self?.willNoticeReplacement(index)
-                notice()
-            }
-            nodes.append(node)
+        makeNode = { [time] store in
+            try Node(loops: loops, store: store, hub: hub, directory: directory, clock: { time.milliseconds })
         }
+        stores.append(makeStore(SimulatedLog()))
+        for index in 0..<count { nodes.append(try startNode(index)) }
+    }
+
+    private func startNode(_ index: Int) throws -> Node {
+        let node = try makeNode(store)
+        let link = node.broker.links[0]
+        let notice = link.storeReplaced
+        link.storeReplaced = { [weak self] in
+            self?.willNoticeReplacement(index)
+            notice()
+        }
+        return node
+    }
+
+    /// A node is killed, with what it held, and started again.
+    func restart(_ index: Int) throws {
+        let node = nodes[index]
+        for link in node.broker.links { link.disconnect(isDoneYet: false) }
+        former.append(node)
+        nodes[index] = try startNode(index)
     }
 
     private func makeStore(_ log: SimulatedLog) -> SimulatedStore {
