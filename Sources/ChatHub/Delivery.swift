@@ -38,6 +38,8 @@ package final class Delivery: Sendable {
     /// Publishing nodes' clocks at the newest message, microseconds since 1970; 0 without messages from a publication.
     package let sentAt: UInt64
     package let messageCount: Int
+    /// Only messages.
+    package let isOfMessages: Bool
     /// Only messages, and for everybody: the common case, in which ``frames`` go out as they are.
     package let isUniform: Bool
     /// Whether some members do not get all of it.
@@ -53,7 +55,8 @@ package final class Delivery: Sendable {
         sentAt = builder.sentAt
         messageCount = builder.messageCount
         isSelective = builder.isSelective
-        isUniform = !builder.isSelective && builder.messageCount == builder.segments.count
+        isOfMessages = builder.messageCount == builder.segments.count
+        isUniform = !builder.isSelective && isOfMessages
     }
 
     /// The frames of the segments that `isWanted` accepts, joined where they are neighbours.

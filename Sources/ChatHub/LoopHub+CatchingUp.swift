@@ -10,6 +10,7 @@ extension LoopHub {
     }
 
     func noteLagging(_ member: Member, in room: LoopRoom) {
+        if case .behind = member.progress { room.rest(member) }
         guard !member.isLagging else { return }
         member.isLagging = true
         member.session.lagging.append(room.name)
@@ -20,6 +21,7 @@ extension LoopHub {
         while case .behind(let reached) = member.progress, !member.isReading, !member.isGone {
             if reached == room.position {
                 member.progress = .live
+                room.wake(member)
                 return
             }
             // It is ahead of us: what we deliver next it has already, until we are there too.

@@ -27,6 +27,7 @@ extension LoopHub {
                 return
             }
             member.progress = .entering(notices: [])
+            room.wake(member)
         } else {
             isNew = true
             member = Member(session: session)

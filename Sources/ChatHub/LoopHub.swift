@@ -104,6 +104,7 @@ package final class LoopHub: @unchecked Sendable {
         for name in names {
             guard let room = rooms[name], let member = session.memberships[name] else { continue }
             member.isLagging = false
+            room.wake(member)
             tellMissedNotices(to: member, in: room)
             advance(member, in: room)
         }
@@ -174,7 +175,8 @@ package final class LoopHub: @unchecked Sendable {
         let isGapAtTheEnd = delivery.last <= before
         let frames = delivery.frames
         var written = 0
-        for member in room.members {
+        let reached = delivery.isOfMessages ? room.attentive : room.members.count
+        for member in room.members[..<reached] {
             switch member.progress {
             case .live:
                 guard member.session.isWritable else {

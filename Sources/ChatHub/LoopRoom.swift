@@ -23,6 +23,9 @@ final class LoopRoom {
     var missedNotices = MissedNotices()
     /// Dense, so that a delivery walks through memory in one direction.
     private(set) var members: [Member] = []
+    /// So many of ``members``, from the first on, are offered messages. The others have fallen behind and wait until their
+    /// sockets take data: nobody waits while they are looked at in vain.
+    private(set) var attentive = 0
     /// Joins that came before the room was open.
     var waiting: [(Result<Void, BrokerError>) -> Void] = []
     /// Distinguishes this closing from an earlier one that was called off.
@@ -37,15 +40,34 @@ final class LoopRoom {
     func add(_ member: Member) {
         member.index = members.count
         members.append(member)
+        wake(member)
+    }
+
+    /// Messages are offered to the member again.
+    func wake(_ member: Member) {
+        guard !member.isGone, member.index >= attentive else { return }
+        swap(member.index, attentive)
+        attentive += 1
+    }
+
+    /// The member is offered no messages until it is woken.
+    func rest(_ member: Member) {
+        guard !member.isGone, member.index < attentive else { return }
+        attentive -= 1
+        swap(member.index, attentive)
+    }
+
+    private func swap(_ one: Int, _ other: Int) {
+        members.swapAt(one, other)
+        members[one].index = one
+        members[other].index = other
     }
 
     func remove(_ member: Member) {
         guard member.index < members.count, members[member.index] === member else { return }
-        let last = members.removeLast()
-        if last !== member {
-            members[member.index] = last
-            last.index = member.index
-        }
+        rest(member)
+        swap(member.index, members.count - 1)
+        members.removeLast()
         member.isGone = true
         if let place = member.missedNotices {
             member.missedNotices = nil

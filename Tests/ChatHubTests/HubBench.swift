@@ -101,7 +101,16 @@ final class TestSession: HubSession {
     let id = SessionID.random()
     let user: UserName
     let wantsEcho: Bool
-    var isWritable = true
+    var isWritable: Bool {
+        get {
+            asked += 1
+            return takesData
+        }
+        set { takesData = newValue }
+    }
+    private var takesData = true
+    /// How often it was asked whether it takes more.
+    var asked = 0
     var isAwaitingFlush = false
     var memberships: [RoomName: Member] = [:]
     var lagging: [RoomName] = []

@@ -46,6 +46,41 @@ struct SlowMemberTests {
         #expect(slow.texts.count == 300)
     }
 
+    @Test func isNotEvenAskedWhileMessagesFlowAndItTakesNone() throws {
+        let bench = try HubBench()
+        let slow = stalled(on: bench)
+        let other = TestSession("other")
+        bench.join(general, other)
+        bench.post("0", to: general)
+        bench.run()
+        slow.asked = 0
+        for index in 1...100 {
+            bench.post("\(index)", to: general)
+            bench.run()
+        }
+        #expect(slow.asked == 0)
+        #expect(other.messages == (0...100).map { "\($0)" })
+        resumeReading(slow, on: bench)
+        bench.post("101", to: general)
+        bench.run()
+        #expect(slow.messages == (0...101).map { "\($0)" })
+    }
+
+    @Test func thatJoinsAgainMeanwhileGetsAllTheSame() throws {
+        let bench = try HubBench()
+        let slow = stalled(on: bench)
+        bench.post("0", to: general)
+        bench.run()
+        bench.join(general, slow, replay: .since(.zero, limit: nil))
+        bench.post("1", to: general)
+        bench.run()
+        #expect(slow.messages == [])
+        resumeReading(slow, on: bench)
+        bench.post("2", to: general)
+        bench.run()
+        #expect(slow.messages == ["0", "1", "2"])
+    }
+
     @Test func hearsOfPresenceOnceAndInOrderWhenItTakesDataAgain() throws {
         let bench = try HubBench()
         let slow = stalled(on: bench)
