@@ -92,6 +92,18 @@ package final class GatewayProcess: Sendable {
         try await HTTPProbe.get(path, port: opsPort)
     }
 
+    /// The value of a metric without labels; 0 when it is not there.
+    package func metric(_ name: String) async throws -> Int {
+        let line = try await ops("/metrics").body.split(separator: "\n").first { $0.hasPrefix("\(name) ") }
+        return line.flatMap { Int($0.dropFirst(name.count + 1)) } ?? 0
+    }
+
+    /// What it has in memory. Of Linux (proc(5), statm); 0 elsewhere.
+    package var residentBytes: Int {
+        let text = (try? String(contentsOfFile: "/proc/\(pid)/statm", encoding: .utf8)) ?? ""
+        return (text.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * sysconf(Int32(_SC_PAGESIZE))
+    }
+
     /// SIGKILL; returns when it is gone.
     package func kill() async { await current.killAndWait() }
 

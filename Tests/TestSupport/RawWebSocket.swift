@@ -82,6 +82,13 @@ package final class RawWebSocket: Sendable {
 
     package func send(_ frame: Frame) async throws { try await connection.send(frame.bytes) }
 
+    /// In one write.
+    package func send(_ frames: [Frame]) async throws {
+        var bytes = ByteBuffer()
+        for frame in frames { bytes.writeImmutableBuffer(frame.bytes) }
+        try await connection.send(bytes)
+    }
+
     package func send(bytes: [UInt8]) async throws { try await connection.send(ByteBuffer(bytes: bytes)) }
 
     package func next(within limit: TimeAmount = .seconds(20)) async throws -> Incoming {

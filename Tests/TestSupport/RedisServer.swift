@@ -90,6 +90,25 @@ package final class RedisServer: Sendable {
         process.withLock { $0 = again }
     }
 
+    /// What it has stored until now, in a folder of the caller's.
+    package func copyData() throws -> ScratchFolder {
+        let copy = try ScratchFolder("redis-data")
+        try FileManager.default.copyItem(
+            at: data.appending(path: Self.appendOnly), to: copy.url.appending(path: Self.appendOnly))
+        return copy
+    }
+
+    /// Starts it again after ``kill()`` with what ``copyData()`` has copied, as from a backup.
+    package func restart(with copy: ScratchFolder) async throws {
+        Self.removeData(options, folder)
+        try FileManager.default.copyItem(
+            at: copy.url.appending(path: Self.appendOnly), to: data.appending(path: Self.appendOnly))
+        try await restart()
+    }
+
+    private static let appendOnly = "appendonlydir"
+    private var data: URL { Self.data(options, folder) }
+
     /// Holds it: its connections stay open and nothing is answered.
     package func suspend() { process.withLock { $0 }.signal(SIGSTOP) }
 
@@ -116,10 +135,13 @@ package final class RedisServer: Sendable {
         folder.url.appending(path: "redis.sock").path()
     }
 
+    private static func data(_ options: Options, _ folder: ScratchFolder) -> URL {
+        options.dataFolder.map { URL(filePath: $0) } ?? folder.url
+    }
+
     private static func removeData(_ options: Options, _ folder: ScratchFolder) {
-        let data = options.dataFolder.map { URL(filePath: $0) } ?? folder.url
-        for name in ["appendonlydir", "dump.rdb"] {
-            try? FileManager.default.removeItem(at: data.appending(path: name))
+        for name in [appendOnly, "dump.rdb"] {
+            try? FileManager.default.removeItem(at: data(options, folder).appending(path: name))
         }
     }
 

@@ -4,136 +4,135 @@ import NIOCore
 import NIOPosix
 import TestSupport
 
-/// What members who read nothing cost those who do, and the gateway: one busy room of one gateway process, measured
-/// without them, with them, and without them again.
+/// What members who read nothing cost those who do, and the gateway: two gateways with the same busy room, one of them
+/// with stalled members besides, measured in turns of half a second in one run.
 ///
-///     swift build -c release --product roost
-///     swift run -c release SlowReaders [STALLED] [SECONDS PER PHASE] [MESSAGES PER SECOND]
+///     swift build -c release
+///     swift run -c release SlowReaders [STALLED] [SECONDS] [MESSAGES PER SECOND]
 @main
 struct SlowReaders {
-    static let readers = 20
+    static let readers = 50
     static let room = "busy"
 
     static func main() async throws {
         let numbers = CommandLine.arguments.dropFirst().compactMap { Int($0) }
         let stalled = numbers.first ?? 1_000
-        let seconds = numbers.dropFirst().first ?? 10
-        let rate = numbers.dropFirst(2).first ?? 200
+        let seconds = numbers.dropFirst().first ?? 30
+        let rate = numbers.dropFirst(2).first ?? 400
         FileDescriptorLimit.raise()
         let folder = try ScratchFolder("slow-readers")
         defer { folder.remove() }
-        // Nobody is closed as stalled or silent while the benchmark runs, and the log stays as long as it is.
-        let gateway = try await GatewayProcess.start(
-            node: "gateway", redis: nil,
-            arguments: [
-                "--stall-timeout", "3600", "--heartbeat", "3600", "--messages-per-second", "0",
-                "--history-messages", "500", "--log-level", "error",
-            ],
-            folder: folder.url)
+        var gateways: [GatewayProcess] = []
         let failure: (any Error)?
         do {
-            try await gateway.ready()
-            try await Benchmark(gateway: gateway, stalled: stalled, seconds: seconds, rate: rate).run()
+            // Nobody is closed as stalled or silent while the benchmark runs, and the log stays as long as it is.
+            for node in ["without", "with"] {
+                gateways.append(
+                    try await GatewayProcess.start(
+                        node: node, redis: nil,
+                        arguments: [
+                            "--stall-timeout", "3600", "--heartbeat", "3600", "--messages-per-second", "0",
+                            "--history-messages", "500", "--log-level", "error",
+                        ],
+                        folder: folder.url))
+            }
+            for gateway in gateways { try await gateway.ready() }
+            try await Benchmark(stalled: stalled, seconds: seconds, rate: rate).run(gateways[0], gateways[1])
             failure = nil
         } catch {
             failure = error
         }
-        await gateway.kill()
+        for gateway in gateways { await gateway.kill() }
         if let failure { throw failure }
     }
 }
 
-private struct Benchmark {
+/// A gateway, and those who read on it.
+private struct Side {
     let gateway: GatewayProcess
-    let stalled: Int
-    let seconds: Int
-    /// Messages per second.
-    let rate: Int
+    let latencies = Latencies()
+    let sender: any Channel
+    private let readers: [any Channel]
 
-    func run() async throws {
-        let loop = MultiThreadedEventLoopGroup.singleton.any()
-        let latencies = Latencies()
+    init(_ gateway: GatewayProcess, on loop: any EventLoop) async throws {
+        self.gateway = gateway
+        var readers: [any Channel] = []
         for number in 0..<SlowReaders.readers {
-            _ = try await Client.join(port: gateway.port, user: "reader-\(number)", on: loop, .reading(latencies))
+            let user = "reader-\(number)"
+            readers.append(try await Client.join(port: gateway.port, user: user, on: loop, .reading(latencies)))
         }
-        let sender = try await Client.join(port: gateway.port, user: "sender", on: loop, .reading(nil))
-        say(
-            "\(SlowReaders.readers) members who read, \(rate) messages of 1 KiB a second, "
-                + "\(seconds) s per phase")
-
-        _ = try await measure(sender, latencies, "(warm-up)")
-        let before = try await measure(sender, latencies, "without stalled members")
-
-        let empty = try residentBytes()
-        var crowd: [any Channel] = []
-        for number in 0..<stalled {
-            crowd.append(try await Client.join(port: gateway.port, user: "stalled-\(number)", on: loop, .stalled))
-        }
-        let joined = try residentBytes()
-        // Until what the systems hold for them is full, and the gateway has noticed.
-        for _ in 0..<60 where try await slowMembers() < stalled { try await send(for: 1, sender) }
-        say("  stalled members that the gateway has noticed: \(try await slowMembers()) of \(stalled)")
-        let full = try residentBytes()
-        let during = try await measure(sender, latencies, "with \(stalled) stalled members")
-        let after = try residentBytes()
-
-        for channel in crowd { try? await channel.close() }
-        try await eventually("the stalled have gone", within: .seconds(60)) {
-            try await metric("roost_connections") <= SlowReaders.readers + 1 ? true : nil
-        }
-        // Their users count as present for a while.
-        try await Task.sleep(for: .seconds(4))
-        let again = try await measure(sender, latencies, "without them again")
-
-        let p50 = (before.p50 + again.p50) / 2
-        let p99 = (before.p99 + again.p99) / 2
-        say("with stalled members / without: p50 x \(rounded(during.p50 / p50)), p99 x \(rounded(during.p99 / p99))")
-        say("memory of the gateway, KiB per stalled member:")
-        say("  connected and joined      \(perMember(joined - empty))")
-        say("  when it took no more    + \(perMember(full - joined))")
-        say("  after \(seconds) s more of it  + \(perMember(after - full))")
+        self.readers = readers
+        sender = try await Client.join(port: gateway.port, user: "sender", on: loop, .reading(nil))
     }
 
-    /// Sends for one phase and prints what the readers saw.
-    private func measure(
-        _ sender: any Channel, _ latencies: Latencies, _ title: String
-    ) async throws -> (p50: Double, p99: Double) {
-        latencies.take()
-        try await send(for: seconds, sender)
-        try await Task.sleep(for: .milliseconds(500))
-        let taken = latencies.take().sorted()
-        let expected = seconds * rate * SlowReaders.readers
-        let p50 = Latencies.percentile(0.5, of: taken)
-        let p99 = Latencies.percentile(0.99, of: taken)
-        say(
-            "  p50 \(rounded(p50)) ms  p99 \(rounded(p99)) ms  delivered \(taken.count) of \(expected)  \(title)")
-        return (p50, p99)
-    }
-
-    private func send(for seconds: Int, _ sender: any Channel) async throws {
+    /// Sends so many messages, evenly.
+    func send(_ count: Int, rate: Int) async throws {
         let pause = Duration.nanoseconds(1_000_000_000 / rate)
         let clock = ContinuousClock()
         var next = clock.now
-        for _ in 0..<seconds * rate {
+        for _ in 0..<count {
             try await clock.sleep(until: next)
             next += pause
             try await sender.writeAndFlush(Client.message(sentAt: .now()))
         }
     }
+}
 
-    private func slowMembers() async throws -> Int { try await metric("roost_slow_members_total") }
+private struct Benchmark {
+    let stalled: Int
+    let seconds: Int
+    /// Messages per second.
+    let rate: Int
 
-    private func metric(_ name: String) async throws -> Int {
-        let page = try await gateway.ops("/metrics").body
-        let line = page.split(separator: "\n").first { $0.hasPrefix("\(name) ") }
-        return line.flatMap { Int($0.dropFirst(name.count + 1)) } ?? 0
+    func run(_ without: GatewayProcess, _ with: GatewayProcess) async throws {
+        let loop = MultiThreadedEventLoopGroup.singleton.any()
+        let quiet = try await Side(without, on: loop)
+        let crowded = try await Side(with, on: loop)
+        say("\(SlowReaders.readers) members who read, \(rate) messages of 1 KiB a second, \(seconds) s on either side")
+
+        let empty = with.residentBytes
+        for number in 0..<stalled {
+            _ = try await Client.join(port: with.port, user: "stalled-\(number)", on: loop, .stalled)
+        }
+        let joined = with.residentBytes
+        // Until what the systems hold for them is full, and the gateway has noticed.
+        for _ in 0..<120 where try await with.metric("roost_slow_members_total") < stalled {
+            try await crowded.send(rate, rate: rate)
+        }
+        let noticed = try await with.metric("roost_slow_members_total")
+        say("stalled members that the gateway has noticed: \(noticed) of \(stalled)")
+        let full = with.residentBytes
+        for side in [quiet, crowded] {
+            try await side.send(2 * rate, rate: rate)
+            side.latencies.take()
+        }
+
+        // In turns, so that whatever else the machine does strikes both alike.
+        for turn in 0..<2 * seconds {
+            for side in turn % 2 == 0 ? [quiet, crowded] : [crowded, quiet] {
+                try await side.send(rate / 2, rate: rate)
+                try await Task.sleep(for: .milliseconds(50))
+            }
+        }
+        try await Task.sleep(for: .milliseconds(500))
+        let after = with.residentBytes
+        let alone = report(quiet, "without stalled members")
+        let together = report(crowded, "with \(stalled) stalled members")
+        say("ratio: p50 x \(rounded(together.p50 / alone.p50)), p99 x \(rounded(together.p99 / alone.p99))")
+        say("memory of the gateway, KiB per stalled member:")
+        say("  connected and joined      \(perMember(joined - empty))")
+        say("  when it took no more    + \(perMember(full - joined))")
+        say("  after the measurement   + \(perMember(after - full))")
     }
 
-    /// What the gateway's process has in memory (Linux: proc(5), statm).
-    private func residentBytes() throws -> Int {
-        let text = try String(contentsOfFile: "/proc/\(gateway.pid)/statm", encoding: .utf8)
-        let pages = text.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
-        return pages * sysconf(Int32(_SC_PAGESIZE))
+    /// Prints what the readers saw.
+    private func report(_ side: Side, _ title: String) -> (p50: Double, p99: Double) {
+        let taken = side.latencies.take().sorted()
+        let expected = seconds * 2 * (rate / 2) * SlowReaders.readers
+        let p50 = Latencies.percentile(0.5, of: taken)
+        let p99 = Latencies.percentile(0.99, of: taken)
+        say("  p50 \(rounded(p50)) ms  p99 \(rounded(p99)) ms  delivered \(taken.count) of \(expected)  \(title)")
+        return (p50, p99)
     }
 
     /// At once, also where the output is not a terminal.

@@ -5,8 +5,10 @@ import Testing
 
 /// A fault, under traffic, and what must hold after it.
 struct Row {
-    /// As in the table of the README.
-    let name: String
+    let section: FaultTable.Section
+    /// What fails, and what a client sees: as in the table of the README.
+    let fault: String
+    let seen: String
     var plan = Traffic.Plan()
     var fate = Invariant.LogFate.keeps
     /// Whose connections may end.
@@ -27,13 +29,13 @@ struct Row {
     /// A node must answer within 5 s; the tests' own machine may be busy.
     private static let answerLimit = Duration.seconds(8)
 
-    /// - Parameter fault: Injects and lifts it, while messages flow.
+    /// - Parameter inject: Injects the fault and lifts it, while messages flow.
     @discardableResult
-    func run(_ fault: (Stage, Traffic) async throws -> Void) async throws -> Traffic {
+    func run(_ inject: (Stage, Traffic) async throws -> Void) async throws -> Traffic {
         let stage = try #require(Stage.current, "the suite has no stage")
         do {
             try await stage.makeWhole()
-            let traffic = try await act(on: stage, fault)
+            let traffic = try await act(on: stage, inject)
             return traffic
         } catch {
             stage.printOutput()
@@ -41,12 +43,14 @@ struct Row {
         }
     }
 
-    private func act(on stage: Stage, _ fault: (Stage, Traffic) async throws -> Void) async throws -> Traffic {
+    private func act(on stage: Stage, _ inject: (Stage, Traffic) async throws -> Void) async throws -> Traffic {
         let files = stage.gateways.map(\.openFiles)
-        let traffic = try await Traffic.run("row-\(stage.nextNumber())", on: stage, plan) { try await fault(stage, $0) }
+        let traffic = try await Traffic.run("row-\(stage.nextNumber())", on: stage, plan) {
+            try await inject(stage, $0)
+        }
         do {
             let log = try await drained(traffic, on: stage)
-            await report(traffic)
+            try report(traffic)
             judge(traffic, log, on: stage)
             try await checkPresence(of: traffic, on: stage)
         } catch {
@@ -91,8 +95,8 @@ struct Row {
         }
         let wrong = traffic.refusals.filter { $0.key != "unavailable" }
         if !wrong.isEmpty { violations.append("messages were refused otherwise than by 'unavailable': \(wrong)") }
-        for violation in violations.prefix(12) { Issue.record("\(name): \(violation)") }
-        if violations.count > 12 { Issue.record("\(name): and \(violations.count - 12) more") }
+        for violation in violations.prefix(12) { Issue.record("\(fault): \(violation)") }
+        if violations.count > 12 { Issue.record("\(fault): and \(violations.count - 12) more") }
         guard !violations.isEmpty else { return }
         for member in members where violations.contains(where: { $0.hasPrefix(member.name) }) {
             print("---- \(member.name): \(member.record.connections), \(member.record.endings)")
@@ -137,26 +141,23 @@ struct Row {
                 } catch {
                     let missing = users.subtracting(found).sorted()
                     let extra = found.subtracting(users).sorted()
-                    Issue.record("\(name): in \(room), says \(gateway.node), \(missing) are missing, \(extra) too many")
+                    Issue.record(
+                        "\(fault): in \(room), says \(gateway.node), \(missing) are missing, \(extra) too many")
                 }
             }
             try await guest.close()
         }
     }
 
-    /// One line, from which the table of the README is filled.
-    private func report(_ traffic: Traffic) async {
-        func text(_ duration: Duration?) -> String {
-            duration.map { "\(Int($0 / .milliseconds(1))) ms" } ?? "never"
-        }
-        let sends = traffic.firstAcknowledgements.map { $0 ?? .seconds(3600) }.max()
-        let deliveries = traffic.firstDeliveries.map { $0 ?? .seconds(3600) }.max()
+    private func report(_ traffic: Traffic) throws {
+        let silence = traffic.longestSilence
+        try FaultTable.shared.add(
+            .init(section: section, fault: fault, seen: seen, healed: traffic.healing, silence: silence))
         let losses = traffic.members.map(\.record.losses.count).reduce(0, +)
         print(
-            "fault: \(name): healed after \(text([sends, deliveries].compactMap { $0 }.max()))",
-            "(all senders \(text(sends)), all members \(text(deliveries)));",
-            "longest silence \(text(traffic.longestSilence)), slowest answer \(text(traffic.slowestAnswer));",
-            "\(traffic.sendings.count) sent, \(traffic.members.map(\.record.messages).reduce(0, +)) delivered,",
+            "fault: \(fault): healed after \(traffic.healing.map { "\($0)" } ?? "-"), longest silence \(silence),",
+            "slowest answer \(traffic.slowestAnswer); \(traffic.sendings.count) sent,",
+            "\(traffic.members.map(\.record.messages).reduce(0, +)) delivered,",
             "\(traffic.refusals.values.reduce(0, +)) refused, \(traffic.reconnects) reconnects, \(losses) losses told")
     }
 }

@@ -97,6 +97,13 @@ final class Stage: Sendable {
         }
     }
 
+    /// A metric, over all gateways.
+    func total(_ metric: String) async throws -> Int {
+        var total = 0
+        for gateway in gateways { total += try await gateway.metric(metric) }
+        return total
+    }
+
     /// What the processes wrote, for a row that failed.
     func printOutput() {
         for gateway in gateways { print("---- \(gateway.node)\n\(gateway.output.suffix(6_000))") }

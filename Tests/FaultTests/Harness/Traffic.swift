@@ -27,7 +27,11 @@ final class Traffic: Sendable {
 
     struct Moments {
         var struck: ContinuousClock.Instant?
+        /// Whether the fault has an end of its own.
+        var isLifted = false
         var healed: ContinuousClock.Instant?
+        /// When others than these members, who were hurt too, were served again.
+        var othersServed: ContinuousClock.Instant?
     }
 
     private init(rooms: [String], library: [LibraryMember], wire: [WireMember], plan: Plan) {
@@ -90,7 +94,7 @@ final class Traffic: Sendable {
         try await eventually("messages flow") { self.senders.allSatisfy { $0.count >= 5 } ? true : nil }
         struck()
         try await work(self)
-        if moments.withLock({ $0.healed }) == nil { healed() }
+        moments.withLock { if $0.healed == nil { $0.healed = .now } }
         try await eventually("every sender is acknowledged again", within: .seconds(30)) {
             self.firstAcknowledgements.contains(nil) ? nil : true
         }
@@ -103,7 +107,15 @@ final class Traffic: Sendable {
     func struck() { moments.withLock { $0.struck = .now } }
 
     /// The moment in which the fault is lifted; without it, the end of the row's work.
-    func healed() { moments.withLock { $0.healed = .now } }
+    func healed() {
+        moments.withLock {
+            $0.healed = .now
+            $0.isLifted = true
+        }
+    }
+
+    /// Others than these members, who were hurt too, are served again.
+    func othersAreServed() { moments.withLock { $0.othersServed = .now } }
 
     func leave() async {
         await withDiscardingTaskGroup { group in
@@ -128,6 +140,8 @@ final class Traffic: Sendable {
 
     var sendings: [Sending] { senders.flatMap { $0 } }
 
+    var acknowledged: Int { sendings.count { $0.position != nil } }
+
     private var senders: [[Sending]] {
         library.prefix(plan.librarySenders).map(\.sendings) + wire.prefix(plan.wireSenders).map(\.sendings)
     }
@@ -148,6 +162,14 @@ final class Traffic: Sendable {
                 if case .message = $0.told { $0.at >= healed } else { false }
             }.map { $0.at - healed }
         }
+    }
+
+    /// How long after the fault was lifted everybody was served again; nil where it was not lifted.
+    var healing: Duration? {
+        let moments = moments.withLock { $0 }
+        guard let healed = moments.healed, moments.isLifted else { return nil }
+        let times = firstAcknowledgements + firstDeliveries + [moments.othersServed.map { $0 - healed } ?? .zero]
+        return times.map { $0 ?? .seconds(3600) }.max()
     }
 
     /// The longest time in which a member was brought nothing, from the fault on.

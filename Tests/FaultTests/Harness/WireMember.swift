@@ -151,7 +151,8 @@ final class WireMember: Sendable {
                 return (state.socket, state.isJoined ? state.due(in: room) : [])
             }
             if isOver(), waiting == 0 { return }
-            for text in texts { try? await socket?.send(.text(text)) }
+            // At once: how soon each is answered counts from here.
+            if !texts.isEmpty { try? await socket?.send(texts.map { .text($0) }) }
             try await pause(interval)
         }
     }

@@ -1,50 +1,44 @@
 import Foundation
 import TestSupport
 
-/// Limits what one process may use of the machine (cgroups, version 1) until it ends.
+/// Limits what one process may use of the machine until it ends: a control group of its own, of whichever version the
+/// machine has.
 struct ControlGroup {
+    private let hierarchy: ControlHierarchy
     private let folder: URL
 
-    /// - Parameters:
-    ///   - controller: `cpu` or `memory`.
-    ///   - limits: what is written into the group's files.
-    init(_ controller: String, limits: [(file: String, value: String)], process: Int32) throws {
+    /// - Throws: a message that says what is missing, and what to do.
+    init(_ controller: ControlHierarchy.Controller, of process: Int32) throws {
         try Machine.needsRoot(to: "limit what a gateway may use")
-        let root = URL(filePath: "/sys/fs/cgroup/\(controller)")
-        guard FileManager.default.fileExists(atPath: root.appending(path: "cgroup.procs").path()) else {
-            throw ProgramFailure(
-                description: """
-                    there is no \(root.path()): mount it with `mkdir -p \(root.path()) && mount -t cgroup -o \(controller) \
-                    cgroup \(root.path())`, or start the kernel with systemd.unified_cgroup_hierarchy=0
-                    """)
-        }
-        folder = root.appending(path: "roost-faults-\(process)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        hierarchy = try ControlHierarchy.find(controller)
+        try hierarchy.prepare()
+        folder = hierarchy.root.appending(path: "roost-faults-\(process)")
         do {
-            for limit in limits { try Self.write(limit.value, to: folder.appending(path: limit.file)) }
-            try Self.write("\(process)", to: folder.appending(path: "cgroup.procs"))
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            try ControlHierarchy.write("\(process)", to: folder.appending(path: "cgroup.procs"))
         } catch {
             rmdir(folder.path())
-            throw error
+            throw ProgramFailure(
+                description:
+                    "no control group can be made in \(hierarchy.root.path()), which must be writable: \(error)")
         }
     }
 
-    func read(_ file: String) throws -> String {
-        try String(contentsOf: folder.appending(path: file), encoding: .utf8)
-            .trimmingCharacters(in: .whitespacesAndNewlines)
+    func limit(_ limit: ControlHierarchy.Limit) throws {
+        for (file, value) in hierarchy.version.settings(for: limit) {
+            try ControlHierarchy.write(value, to: folder.appending(path: file))
+        }
     }
 
-    func change(_ file: String, to value: String) throws { try Self.write(value, to: folder.appending(path: file)) }
+    /// The most memory that the process had at a time since it came into the group, in bytes.
+    func peakMemory() throws -> Int {
+        let text = try String(
+            contentsOf: folder.appending(path: hierarchy.version.peakMemoryFile), encoding: .utf8)
+        return Int(text.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0
+    }
 
     /// The group goes, after its process has ended.
     func remove() async throws {
         try await eventually("a control group is empty") { rmdir(folder.path()) == 0 || errno == ENOENT ? true : nil }
-    }
-
-    /// The kernel wants each value in one write, into the file that is there.
-    private static func write(_ value: String, to file: URL) throws {
-        let handle = try FileHandle(forWritingTo: file)
-        defer { try? handle.close() }
-        try handle.write(contentsOf: Data(value.utf8))
     }
 }

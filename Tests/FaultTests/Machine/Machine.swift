@@ -12,6 +12,19 @@ enum Machine {
         #endif
     }
 
+    /// What the kernel may not let even root do.
+    static func allowed(to what: String, _ work: () async throws -> Void) async throws {
+        do {
+            try await work()
+        } catch let failure as ProgramFailure {
+            throw ProgramFailure(
+                description: """
+                    this machine does not let the tests \(what): \(failure). A container must be started with \
+                    `--privileged`
+                    """)
+        }
+    }
+
     /// Runs a program to its end; what it prints.
     ///
     /// - Throws: ``ProgramFailure`` when it does not exit with 0, ``MissingProgram`` when it is not installed.
@@ -33,9 +46,8 @@ enum Machine {
         try needsRoot(to: "drop packets")
         let table = "roost_faults_\(getpid())"
         let set = "{ " + ports.map { "\($0)" }.joined(separator: ", ") + " }"
-        let rules = ["dport", "sport"].map {
-            "add rule inet \(table) loss tcp \($0) \(set) numgen random mod 100 < \(percent) drop\n"
-        }
+        let some = percent < 100 ? "numgen random mod 100 < \(percent) " : ""
+        let rules = ["dport", "sport"].map { "add rule inet \(table) loss tcp \($0) \(set) \(some)drop\n" }
         let folder = try ScratchFolder("nft")
         defer { folder.remove() }
         let file = folder.url.appending(path: "rules").path()
@@ -43,7 +55,7 @@ enum Machine {
             ("add table inet \(table)\n"
             + "add chain inet \(table) loss { type filter hook input priority 0; }\n" + rules.joined())
             .write(toFile: file, atomically: true, encoding: .utf8)
-        try await run("nft", "-f", file)
+        try await allowed(to: "drop packets") { try await run("nft", "-f", file) }
         do {
             try await work()
         } catch {

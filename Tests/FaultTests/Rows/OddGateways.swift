@@ -33,6 +33,8 @@ extension FaultTests {
                 }
                 for gateway in gateways { await gateway.kill() }
             }
+            try FaultTable.shared.add(
+                .init(section: .gateways, fault: "the clocks of gateways are two minutes wrong", seen: "nothing"))
         }
 
         private func exchange(_ gateways: [GatewayProcess]) async throws {
@@ -96,6 +98,10 @@ extension FaultTests {
                 #expect(gateway.output.contains("maxmemory-policy allkeys-lru"))
                 #expect(gateway.output.contains("noeviction"))
             }
+            try FaultTable.shared.add(
+                .init(
+                    section: .store, fault: "Redis may throw away messages when it is full (`allkeys-lru`)",
+                    seen: "the gateway does not start, and says why"))
         }
     }
 }

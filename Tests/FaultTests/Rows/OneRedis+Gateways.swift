@@ -6,14 +6,19 @@ extension FaultTests.OneRedis {
     @Test("A gateway is killed: its clients go on elsewhere")
     func killedGateway() async throws {
         let victim = try stage.gateways[0]
-        try await Row(name: "1 gateway killed", leaving: .those(on: victim.node)).run { _, _ in await victim.kill() }
+        try await Row(
+            section: .gateways, fault: "a gateway is killed",
+            seen: "1006; resumes on another gateway", leaving: .those(on: victim.node)
+        ).run { _, _ in await victim.kill() }
     }
 
     @Test("A gateway holds still for 13 s, is declared dead, and comes back")
     func stoppedGateway() async throws {
         let victim = try stage.gateways[1]
         let row = Row(
-            name: "2 gateway stopped (SIGSTOP) for 13 s", leaving: .those(on: victim.node), mayBeGone: true,
+            section: .gateways, fault: "a gateway hangs for 13 s",
+            seen: "its clients leave after two and a half heartbeats; others see `user_left` within 5 s",
+            leaving: .those(on: victim.node), mayBeGone: true,
             answersInTime: false)
         try await row.run { _, traffic in
             victim.pause()
@@ -27,7 +32,10 @@ extension FaultTests.OneRedis {
     @Test("A gateway is told to end: its clients move first, nobody seems to be away")
     func drainedGateway() async throws {
         let victim = try stage.gateways[2]
-        try await Row(name: "3 gateway ended (SIGTERM)", leaving: .those(on: victim.node)).run { _, traffic in
+        try await Row(
+            section: .gateways, fault: "a gateway is ended",
+            seen: "`reconnect`; moves before the old connection ends", leaving: .those(on: victim.node)
+        ).run { _, traffic in
             victim.terminate()
             let ending = try await victim.end()
             traffic.healed()
@@ -40,7 +48,9 @@ extension FaultTests.OneRedis {
         let stage = try stage
         var plan = Traffic.Plan()
         plan.through = stage.balancer
-        let row = Row(name: "4 rolling restart of all gateways", plan: plan, leaving: .anybody)
+        let row = Row(
+            section: .gateways, fault: "all gateways are restarted, one after the other",
+            seen: "the same", plan: plan, leaving: .anybody)
         let traffic = try await row.run { stage, traffic in
             for gateway in stage.gateways {
                 gateway.terminate()
@@ -60,7 +70,9 @@ extension FaultTests.OneRedis {
         let balancer = try #require(try stage.balancer)
         var plan = Traffic.Plan()
         plan.through = balancer
-        try await Row(name: "21 HAProxy reloaded", plan: plan).run { _, traffic in
+        try await Row(
+            section: .gateways, fault: "HAProxy is reloaded", seen: "nothing", plan: plan
+        ).run { _, traffic in
             try await balancer.reload()
             let guest = try await Guest.connect("new", port: balancer.port)
             try await guest.join(traffic.rooms[0])
@@ -73,7 +85,10 @@ extension FaultTests.OneRedis {
         let balancer = try #require(try stage.balancer)
         var plan = Traffic.Plan()
         plan.through = balancer
-        try await Row(name: "22 HAProxy killed, back after 500 ms", plan: plan, leaving: .anybody).run { _, traffic in
+        try await Row(
+            section: .gateways, fault: "HAProxy is killed, and back after 0.5 s",
+            seen: "1006; resumes", plan: plan, leaving: .anybody
+        ).run { _, traffic in
             await balancer.kill()
             try await pause(.milliseconds(500))
             try await balancer.restart()
@@ -84,13 +99,14 @@ extension FaultTests.OneRedis {
     @Test("A gateway gets 15 % of a processor for 4 s: slower, and still there")
     func starvedGateway() async throws {
         let victim = try stage.gateways[1]
-        let limits = [("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "-1")]
-        let group = try ControlGroup("cpu", limits: limits, process: victim.pid)
+        let group = try ControlGroup(.cpu, of: victim.pid)
         do {
-            try await Row(name: "34 gateway with 15 % of a processor for 4 s").run { _, traffic in
-                try group.change("cpu.cfs_quota_us", to: "15000")
+            try await Row(
+                section: .gateways, fault: "a gateway gets 15 % of a processor for 4 s", seen: "nothing"
+            ).run { _, traffic in
+                try group.limit(.processor(percent: 15))
                 try await pause(.seconds(4))
-                try group.change("cpu.cfs_quota_us", to: "-1")
+                try group.limit(.processor(percent: nil))
                 traffic.healed()
             }
         } catch {

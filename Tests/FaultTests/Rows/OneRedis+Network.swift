@@ -6,7 +6,9 @@ extension FaultTests.OneRedis {
     @Test("Redis is far away and the line is thin: all goes on, only later")
     func slow() async throws {
         let proxies = try proxies
-        let traffic = try await Row(name: "9 Redis 200 ms away, jitter 50 ms, 1 MB/s, for 3 s").run { _, traffic in
+        let traffic = try await Row(
+            section: .network, fault: "Redis is 200 ms away", seen: "messages take so long"
+        ).run { _, traffic in
             for proxy in proxies {
                 proxy.change {
                     $0.delay = .milliseconds(100)
@@ -24,7 +26,9 @@ extension FaultTests.OneRedis {
     @Test("5 % of the packets between gateways and Redis are lost: slower, without an error")
     func packetLoss() async throws {
         let ports = try proxies.map(\.port)
-        let traffic = try await Row(name: "10 packet loss 5 % for 3 s").run { _, traffic in
+        let traffic = try await Row(
+            section: .network, fault: "5 % of the packets to Redis are lost", seen: "some messages are late"
+        ).run { _, traffic in
             try await Machine.losing(percent: 5, ofPorts: ports) { try await pause(.seconds(3)) }
             traffic.healed()
         }
@@ -35,7 +39,9 @@ extension FaultTests.OneRedis {
     func partition() async throws {
         let proxies = try proxies
         // For so long that the others may say that its users have gone: they cannot be reached.
-        let row = Row(name: "11 partition gateway-Redis for 4 s, both ways", mayBeGone: true)
+        let row = Row(
+            section: .network, fault: "a gateway is cut off from Redis for 4 s",
+            seen: "`unavailable`; others see `user_left`", mayBeGone: true)
         try await row.run { _, traffic in
             proxies[0].change { $0.held = [.up, .down] }
             try await pause(.seconds(4))
@@ -47,7 +53,10 @@ extension FaultTests.OneRedis {
     @Test("Requests arrive at Redis and replies do not come back, for 4 s: what was stored is not stored again")
     func partitionOfReplies() async throws {
         let proxies = try proxies
-        let traffic = try await Row(name: "11 partition for 4 s, replies only, all gateways").run { _, traffic in
+        let traffic = try await Row(
+            section: .network, fault: "no replies of Redis arrive for 4 s",
+            seen: "`unavailable`; what was stored is not stored again"
+        ).run { _, traffic in
             for proxy in proxies { proxy.change { $0.held = [.down] } }
             try await pause(.seconds(4))
             for proxy in proxies { proxy.clear() }
@@ -59,7 +68,9 @@ extension FaultTests.OneRedis {
     @Test("Requests do not arrive at Redis while its publications do, for 4 s")
     func partitionOfRequests() async throws {
         let proxies = try proxies
-        try await Row(name: "11 partition for 4 s, requests only, all gateways").run { _, traffic in
+        try await Row(
+            section: .network, fault: "no requests to Redis arrive for 4 s", seen: "`unavailable`"
+        ).run { _, traffic in
             for proxy in proxies { proxy.change { $0.held = [.up] } }
             try await pause(.seconds(4))
             for proxy in proxies { proxy.clear() }
@@ -70,7 +81,9 @@ extension FaultTests.OneRedis {
     @Test("Redis refuses connections and resets those that stand, for 3 s")
     func refused() async throws {
         let proxies = try proxies
-        try await Row(name: "7 connections to Redis reset and refused for 3 s").run { _, traffic in
+        try await Row(
+            section: .network, fault: "connections to Redis are reset and refused for 3 s", seen: "`unavailable`"
+        ).run { _, traffic in
             for proxy in proxies {
                 proxy.change { $0.refuses = true }
                 proxy.reset()
@@ -84,7 +97,9 @@ extension FaultTests.OneRedis {
     @Test("Replies are cut in two, and the connection is reset: nothing is mixed up")
     func cutReplies() async throws {
         let proxies = try proxies
-        try await Row(name: "12 replies cut in two, then RST").run { _, traffic in
+        try await Row(
+            section: .network, fault: "replies of Redis are cut in two", seen: "`unavailable` to a few"
+        ).run { _, traffic in
             for (number, bytes) in [1, 3, 11].enumerated() {
                 for proxy in proxies {
                     let before = proxy.cut

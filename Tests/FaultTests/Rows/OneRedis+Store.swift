@@ -7,7 +7,10 @@ extension FaultTests.OneRedis {
     @Test("Redis is killed and started again with what it had stored")
     func killed() async throws {
         let redis = try redis
-        try await Row(name: "5 Redis killed, back after 1 s, AOF").run { _, traffic in
+        try await Row(
+            section: .store, fault: "Redis is killed and back after 1 s",
+            seen: "`unavailable` with `retry_after`, then goes on"
+        ).run { _, traffic in
             await redis.kill()
             try await pause(.seconds(1))
             try await redis.restart()
@@ -18,7 +21,10 @@ extension FaultTests.OneRedis {
     @Test("Redis is killed and comes back with nothing: whoever lost something is told")
     func forgetting() async throws {
         let redis = try redis
-        try await Row(name: "6 Redis killed, back after 1 s, all data gone", fate: .loses).run { _, traffic in
+        try await Row(
+            section: .store, fault: "Redis is killed and back after 1 s, without its data",
+            seen: "the same; `gap`, `rewind` or `recovered: false` where something is lost for good", fate: .loses
+        ).run { _, traffic in
             await redis.kill()
             try await pause(.seconds(1))
             try await redis.restart(forgetting: true)
@@ -26,10 +32,33 @@ extension FaultTests.OneRedis {
         }
     }
 
+    @Test("Redis is killed and comes back with data of 2 s before: the gateways give it back what it lacks")
+    func olderData() async throws {
+        let redis = try redis
+        let before = try await stage.total("roost_restored_messages_total")
+        try await Row(
+            section: .store, fault: "Redis is killed and back after 1 s, with data that is 2 s old",
+            seen: "`unavailable`; `rewind`, and what it lacks is given back", fate: .moves
+        ).run { _, traffic in
+            let copy = try redis.copyData()
+            defer { copy.remove() }
+            try await pause(.seconds(2))
+            await redis.kill()
+            try await pause(.seconds(1))
+            try await redis.restart(with: copy)
+            traffic.healed()
+        }
+        #expect(try await stage.total("roost_restored_messages_total") > before + 100)
+    }
+
     @Test("Redis is away for 30 s: sessions stand, senders are told at once, and nothing acknowledged is lost")
     func away() async throws {
         let redis = try redis
-        let traffic = try await Row(name: "7 Redis killed, back after 30 s, AOF").run { stage, traffic in
+        let traffic = try await Row(
+            section: .store, fault: "Redis is killed and back after 30 s",
+            seen: "`unavailable`; new connections are refused with 503 meanwhile"
+        ).run { stage, traffic in
+            let memory = stage.gateways.map(\.residentBytes)
             await redis.kill()
             for gateway in stage.gateways { try await gateway.unready(within: .seconds(10)) }
             // A new client is told to try elsewhere.
@@ -37,6 +66,9 @@ extension FaultTests.OneRedis {
             #expect(answer.status == 503)
             #expect(answer.headers["retry-after"] != nil)
             try await pause(.seconds(28))
+            for (gateway, before) in zip(stage.gateways, memory) {
+                #expect(gateway.residentBytes < before + 16 << 20, "what cannot be stored must not pile up")
+            }
             try await redis.restart()
             traffic.healed()
         }
@@ -51,7 +83,10 @@ extension FaultTests.OneRedis {
     @Test("Redis holds still for 10 s: what was not known to be stored is stored once")
     func suspended() async throws {
         let redis = try redis
-        let traffic = try await Row(name: "8 Redis stopped (SIGSTOP) for 10 s").run { _, traffic in
+        let traffic = try await Row(
+            section: .store, fault: "Redis hangs for 10 s",
+            seen: "`unavailable` after 2 s; what was stored meanwhile is not stored again"
+        ).run { _, traffic in
             redis.suspend()
             try await pause(.seconds(10))
             redis.resume()
@@ -64,7 +99,9 @@ extension FaultTests.OneRedis {
     func busy() async throws {
         let redis = try redis
         try await redis.command("CONFIG", "SET", "busy-reply-threshold", "200")
-        let traffic = try await Row(name: "33 Redis busy with a script for 4 s").run { _, traffic in
+        let traffic = try await Row(
+            section: .store, fault: "Redis is busy with a script for 4 s", seen: "`unavailable`"
+        ).run { _, traffic in
             try await redis.command(
                 "EVAL",
                 """
@@ -81,7 +118,9 @@ extension FaultTests.OneRedis {
     @Test("The scripts are flushed, again and again: nobody notices")
     func scriptFlush() async throws {
         let redis = try redis
-        let traffic = try await Row(name: "32 SCRIPT FLUSH every 100 ms for 2 s").run { _, _ in
+        let traffic = try await Row(
+            section: .store, fault: "the scripts of Redis are flushed, again and again", seen: "nothing"
+        ).run { _, _ in
             for _ in 0..<20 {
                 try await redis.command("SCRIPT", "FLUSH")
                 try await pause(.milliseconds(100))
@@ -90,10 +129,26 @@ extension FaultTests.OneRedis {
         #expect(traffic.refusals.isEmpty)
     }
 
+    @Test("Redis writes out all its data and loads it again, several times: nobody notices")
+    func reloaded() async throws {
+        let redis = try redis
+        try await Row(
+            section: .store, fault: "Redis loads its data anew while it runs (`DEBUG RELOAD`)", seen: "nothing"
+        ).run { _, _ in
+            for _ in 0..<5 {
+                try await redis.command("DEBUG", "RELOAD")
+                try await pause(.milliseconds(200))
+            }
+        }
+    }
+
     @Test("One room's log is deleted: it begins a new epoch, and whoever lost something is told")
     func deletedLog() async throws {
         let redis = try redis
-        try await Row(name: "32 DEL of a room's log", fate: .loses).run { _, traffic in
+        try await Row(
+            section: .store, fault: "a room's log is deleted",
+            seen: "`gap`, `rewind` or `recovered: false` where something is lost for good", fate: .loses
+        ).run { _, traffic in
             try await redis.command("DEL", "roost:{\(traffic.rooms[0])}:log")
         }
     }
@@ -101,7 +156,10 @@ extension FaultTests.OneRedis {
     @Test("All keys are deleted: every room begins a new epoch, and presence is entered again")
     func flushAll() async throws {
         let redis = try redis
-        try await Row(name: "32 FLUSHALL", fate: .loses).run { _, traffic in
+        try await Row(
+            section: .store, fault: "all keys of Redis are deleted",
+            seen: "`gap`, `rewind` or `recovered: false` where something is lost for good", fate: .loses
+        ).run { _, traffic in
             try await redis.command("FLUSHALL")
         }
     }
@@ -109,7 +167,9 @@ extension FaultTests.OneRedis {
     @Test("Redis is full (noeviction) for 3 s: refused until there is room, then all goes on")
     func full() async throws {
         let redis = try redis
-        let traffic = try await Row(name: "29 maxmemory reached for 3 s, noeviction").run { _, traffic in
+        let traffic = try await Row(
+            section: .store, fault: "Redis has no memory left for 3 s (`noeviction`)", seen: "`unavailable`"
+        ).run { _, traffic in
             try await redis.command("CONFIG", "SET", "maxmemory", "100kb")
             try await pause(.seconds(3))
             try await redis.command("CONFIG", "SET", "maxmemory", "0")

@@ -6,7 +6,9 @@ extension FaultTests {
     @Suite(
         "With one Redis", .serialized,
         .stage { work in
-            let redis = try await SingleRedis.start()
+            var options = RedisServer.Options()
+            options.arguments = ["--enable-debug-command", "local"]
+            let redis = try await SingleRedis.start(options)
             try await work(try await Stage.start(redis, isBalanced: true, arguments: ["--stall-timeout", "15"]))
         })
     struct OneRedis {
@@ -30,7 +32,9 @@ extension FaultTests {
 
         @Test("Nothing fails: all is delivered, and nobody is told of a loss")
         func nothing() async throws {
-            try await Row(name: "none").run { _, _ in try await pause(.seconds(1)) }
+            try await Row(section: .nothing, fault: "nothing", seen: "all, once and in order").run { _, _ in
+                try await pause(.seconds(1))
+            }
         }
     }
 }

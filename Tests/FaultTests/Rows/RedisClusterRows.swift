@@ -43,7 +43,10 @@ extension FaultTests {
         @Test("The primary of a shard is killed: its replica takes over, other rooms go on meanwhile")
         func killedPrimary() async throws {
             let shards = try shards
-            try await Row(name: "19 Redis Cluster: primary of a shard killed", fate: .moves).run { _, traffic in
+            try await Row(
+                section: .standIns, fault: "Redis Cluster: the primary of a shard is killed",
+                seen: "`unavailable` in that shard's rooms; `rewind` where its successor lacks something", fate: .moves
+            ).run { _, traffic in
                 let slot = try await shards.cluster.slot(of: "roost:{\(traffic.rooms[0])}:log")
                 let former = try await shards.cluster.primary(of: slot)
                 await former.kill()
@@ -56,7 +59,9 @@ extension FaultTests {
         @Test("The slots of two rooms move to other shards while messages flow")
         func migratedSlots() async throws {
             let shards = try shards
-            try await Row(name: "20 Redis Cluster: slots migrated under load").run { _, traffic in
+            try await Row(
+                section: .standIns, fault: "Redis Cluster: slots move under load", seen: "nothing"
+            ).run { _, traffic in
                 for room in traffic.rooms.prefix(2) {
                     let owner = try await shards.owner(of: room)
                     let members = try await shards.cluster.members()

@@ -37,7 +37,10 @@ extension FaultTests {
         func killedPrimary() async throws {
             let trio = try trio
             let former = try await trio.currentPrimary()
-            try await Row(name: "16 Sentinel: primary killed", fate: .moves).run { _, traffic in
+            try await Row(
+                section: .standIns, fault: "Sentinel: the primary is killed",
+                seen: "`unavailable`; `rewind` where its successor lacks something", fate: .moves
+            ).run { _, traffic in
                 await former.kill()
                 try await trio.primary(otherThan: former)
                 traffic.healed()
@@ -45,12 +48,51 @@ extension FaultTests {
             }
         }
 
+        @Test("The primary is killed before its replicas have the last second: the gateways give it back")
+        func killedPrimaryAhead() async throws {
+            let trio = try trio
+            try await ready(trio)
+            let former = try await trio.currentPrimary()
+            let stage = try #require(Stage.current)
+            let before = try await stage.total("roost_restored_messages_total")
+            try await Row(
+                section: .standIns, fault: "… and its replicas lack its last second",
+                seen: "the same; what it lacks is given back", fate: .moves
+            ).run { _, traffic in
+                try await Machine.losing(percent: 100, ofPorts: try await replicationPorts(of: former)) {
+                    let stored = traffic.acknowledged
+                    try await eventually("messages are acknowledged that no replica has") {
+                        traffic.acknowledged > stored + 100 ? true : nil
+                    }
+                    await former.kill()
+                    try await trio.primary(otherThan: former)
+                }
+                traffic.healed()
+                try await former.restart()
+            }
+            #expect(try await stage.total("roost_restored_messages_total") > before + 50)
+        }
+
+        /// The replicas' ends of the connections on which they follow.
+        private func replicationPorts(of primary: RedisServer) async throws -> [Int] {
+            let ports = try await primary.command("CLIENT", "LIST", "TYPE", "replica").split(separator: "\n")
+                .compactMap { client in
+                    client.split(separator: " ").first { $0.hasPrefix("addr=") }
+                        .flatMap { $0.split(separator: ":").last }.flatMap { Int($0) }
+                }
+            #expect(ports.count == 2)
+            return ports
+        }
+
         @Test("The primary holds still, is replaced, and goes on as if it still was the primary")
         func pausedPrimary() async throws {
             let trio = try trio
             try await ready(trio)
             let former = try await trio.currentPrimary()
-            try await Row(name: "17 Sentinel: primary stopped, replaced, resumed", fate: .moves).run { _, traffic in
+            try await Row(
+                section: .standIns, fault: "Sentinel: the primary hangs, is replaced, and goes on",
+                seen: "`unavailable`; `rewind` where its successor lacks something", fate: .moves
+            ).run { _, traffic in
                 former.suspend()
                 try await trio.primary(otherThan: former)
                 traffic.healed()
@@ -62,7 +104,10 @@ extension FaultTests {
         func plannedFailover() async throws {
             let trio = try trio
             try await ready(trio)
-            try await Row(name: "18 Sentinel: planned failover", fate: .moves).run { _, traffic in
+            try await Row(
+                section: .standIns, fault: "Sentinel: a planned failover",
+                seen: "`unavailable`; `rewind` where its successor lacks something", fate: .moves
+            ).run { _, traffic in
                 try await trio.failover()
                 traffic.healed()
             }

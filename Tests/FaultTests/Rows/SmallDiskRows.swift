@@ -32,7 +32,9 @@ extension FaultTests {
         @Test("The disk is full for 3 s under AOF everysec: refused until there is room")
         func everySecond() async throws {
             let (redis, disk) = (try redis, try disk)
-            let traffic = try await Row(name: "26 disk full for 3 s, AOF everysec").run { _, traffic in
+            let traffic = try await Row(
+                section: .store, fault: "the disk of Redis is full for 3 s", seen: "`unavailable`"
+            ).run { _, traffic in
                 try disk.fill()
                 try await eventually("Redis refuses to write") {
                     traffic.refusals.isEmpty ? nil : true
@@ -49,7 +51,9 @@ extension FaultTests {
         func always() async throws {
             let (redis, disk) = (try redis, try disk)
             try await redis.command("CONFIG", "SET", "appendfsync", "always")
-            try await Row(name: "27 disk full, AOF always: Redis exits, back after 1 s").run { _, traffic in
+            try await Row(
+                section: .store, fault: "… and Redis ends for it (`appendfsync always`)", seen: "`unavailable`"
+            ).run { _, traffic in
                 try disk.fill()
                 try await eventually("Redis has ended") { redis.isRunning ? nil : true }
                 try await pause(.seconds(1))
@@ -63,7 +67,9 @@ extension FaultTests {
         func snapshots() async throws {
             let (redis, disk) = (try redis, try disk)
             try await redis.command("CONFIG", "SET", "appendonly", "no")
-            try await Row(name: "28 RDB snapshot fails for want of room").run { _, traffic in
+            try await Row(
+                section: .store, fault: "snapshots of Redis fail", seen: "`unavailable`"
+            ).run { _, traffic in
                 try disk.fill()
                 try await redis.command("CONFIG", "SET", "save", "1 1")
                 try await eventually("Redis refuses to write") { traffic.refusals.isEmpty ? nil : true }
