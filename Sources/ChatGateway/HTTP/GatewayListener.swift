@@ -83,6 +83,7 @@ package final class GatewayListener: Service, Sendable {
             proxies: configuration.proxies,
             pendingHandshakes: configuration.pendingHandshakes,
             maxBodyBytes: configuration.maxBodyBytes,
+            isPlain: foundation == nil,
             idleTimeout: configuration.idleTimeout,
             dispatch: { exchange in
                 if let refusal = load.begin() { return refusal }

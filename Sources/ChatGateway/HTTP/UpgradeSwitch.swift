@@ -11,6 +11,8 @@ struct ConnectionSetting: Sendable {
     var proxies: ProxyTrust
     var pendingHandshakes: PendingHandshakes
     var maxBodyBytes: Int
+    /// There is no TLS below HTTP.
+    var isPlain: Bool
     /// How long a connection may stay open between two requests.
     var idleTimeout: TimeAmount
     /// Hands a request to the routes; a refusal when they cannot take it.
@@ -207,7 +209,8 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
     ) throws {
         let pipeline = context.pipeline.syncOperations
         let connection = WebSocketConnection(
-            session: session, limits: setting.limits, wheel: wheel, peerAddress: handshake.request.peerAddress)
+            session: session, limits: setting.limits, wheel: wheel, peerAddress: handshake.request.peerAddress,
+            isPlain: setting.isPlain)
         try pipeline.addHandler(connection, position: .after(self))
         var headers = headers
         if let selected = handshake.selectedProtocol {

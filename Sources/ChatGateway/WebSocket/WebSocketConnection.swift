@@ -19,6 +19,8 @@ package final class WebSocketConnection: ChannelInboundHandler {
     private let wheel: HeartbeatWheel
     private var seat: Int?
     private var context: ChannelHandlerContext?
+    private let outlet = FrameOutlet()
+    private let isPlain: Bool
     private var session: (any WebSocketSession)?
     private var machine = StateMachine()
     private var decoder: FrameDecoder
@@ -34,10 +36,13 @@ package final class WebSocketConnection: ChannelInboundHandler {
     private var isReportingWritability = false
     private var hasReportedEnd = false
 
+    /// - Parameter isPlain: nothing in the channel changes bytes on their way to the socket, as TLS would.
     init(
-        session: any WebSocketSession, limits: WebSocketLimits, wheel: HeartbeatWheel, peerAddress: String
+        session: any WebSocketSession, limits: WebSocketLimits, wheel: HeartbeatWheel, peerAddress: String,
+        isPlain: Bool = false
     ) {
         self.eventLoop = wheel.eventLoop
+        self.isPlain = isPlain
         self.session = session
         self.limits = limits
         self.wheel = wheel
@@ -49,6 +54,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
     /// handler must be in the pipeline, and nothing below it that takes anything but bytes.
     func start() {
         eventLoop.assertInEventLoop()
+        if isPlain, let context { outlet.open(context.channel) }
         session?.opened(self)
         flushNow()
     }
@@ -57,7 +63,8 @@ package final class WebSocketConnection: ChannelInboundHandler {
 
     /// Bytes that wait to be taken by the client's system.
     package var unsentBytes: Int {
-        context.flatMap { try? $0.channel.syncOptions?.getOption(.bufferedWritableBytes) } ?? 0
+        outlet.queuedBytes
+            + (context.flatMap { try? $0.channel.syncOptions?.getOption(.bufferedWritableBytes) } ?? 0)
     }
 
     /// Queues whole frames, shared with other connections as they are. Goes nowhere once the connection is closing.
@@ -92,8 +99,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
     package func flush() {
         eventLoop.assertInEventLoop()
         guard hasUnflushedOutput, !isReading else { return }
-        hasUnflushedOutput = false
-        context?.flush()
+        flushNow()
     }
 
     /// Ends the connection: a Close frame, a bounded wait for the peer's, then TCP. Does nothing when it is ending
@@ -108,13 +114,14 @@ package final class WebSocketConnection: ChannelInboundHandler {
     // MARK: Output
 
     private func write(_ bytes: ByteBuffer) {
+        guard let context else { return }
         hasUnflushedOutput = true
-        context?.write(Self.wrapOutboundOut(bytes), promise: nil)
+        outlet.write(bytes, to: context)
     }
 
     private func flushNow() {
         hasUnflushedOutput = false
-        context?.flush()
+        if let context { outlet.flush(context) }
     }
 
     /// More was queued than may wait: unless the system takes it now, the client is too slow.
@@ -146,11 +153,9 @@ package final class WebSocketConnection: ChannelInboundHandler {
             awaitPeer()
         case .answerClose(let code):
             write(ControlFrame.close(code, reason: ""))
-            flushNow()
             shutDown()
         case .sayCloseAndShutDown(let code, let reason):
             write(ControlFrame.close(code.rawValue, reason: reason))
-            flushNow()
             shutDown()
         case .shutDown:
             shutDown()
@@ -170,6 +175,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
     }
 
     private func shutDown() {
+        flushNow()
         awaitPeer()
         context?.close(mode: .output, promise: nil)
     }
@@ -199,6 +205,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
 
     package func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
+        outlet.close()
         leaveWheel()
     }
 
@@ -279,6 +286,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
     }
 
     package func channelInactive(context: ChannelHandlerContext) {
+        outlet.close()
         machine.disconnected()
         leaveWheel()
         reportEnd()

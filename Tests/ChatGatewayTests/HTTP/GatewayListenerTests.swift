@@ -309,6 +309,58 @@ struct GatewayListenerTests {
         }
     }
 
+    /// Sends numbered frames of many lengths whenever the client has said something, and closes after the last.
+    private final class Ledger: WebSocketSession {
+        private let frames: Int
+        private let said: @Sendable () -> Void
+        private var connection: WebSocketConnection?
+
+        init(frames: Int, said: @escaping @Sendable () -> Void) {
+            self.frames = frames
+            self.said = said
+        }
+
+        func opened(_ connection: WebSocketConnection) { self.connection = connection }
+
+        func received(_ text: ByteBuffer) {
+            for number in 0..<frames {
+                // Each turn of the loop flushes, also while earlier frames still wait.
+                connection?.eventLoop.assumeIsolated().execute { [self] in
+                    connection?.send(text: ByteBuffer(string: "\(number) " + String(repeating: "x", count: number * 7)))
+                    connection?.flush()
+                    guard number == frames - 1 else { return }
+                    connection?.close(.restart, reason: "")
+                    said()
+                }
+            }
+        }
+
+        func receivedBinary(_ bytes: ByteBuffer) {}
+        func receivedAllForNow() {}
+        func writabilityChanged(to isWritable: Bool) {}
+        func closed(_ ending: Ending) { connection = nil }
+    }
+
+    @Test("frames that a slow reader's socket takes in parts arrive whole and in order, the Close frame last")
+    func slowReader() async throws {
+        let frames = 2_000
+        let (said, tell) = AsyncStream.makeStream(of: Void.self)
+        let door = TestDoor { _ in .success(Ledger(frames: frames) { tell.finish() }) }
+        try await withListener(door: door, { $0.limits.unreadOutputBytes = 100_000_000 }) { address in
+            try await RawClient.connect(to: address) { client in
+                try await client.upgrade("/ws")
+                try await client.send(ClientFrame.bytes(ClientFrame.text, "go"))
+                // Meanwhile the client's channel reads a little, and stops as nobody takes it.
+                for await _ in said {}
+                for number in 0..<frames {
+                    let frame = try await client.frame()
+                    try #require(frame == .text("\(number) " + String(repeating: "x", count: number * 7)))
+                }
+                #expect(try await client.frame().closeCode == 1012)
+            }
+        }
+    }
+
     @Test("a client that vanishes is lost to its session")
     func vanishing() async throws {
         let (endings, tell) = AsyncStream.makeStream(of: Ending.self)
