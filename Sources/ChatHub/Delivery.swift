@@ -109,6 +109,13 @@ package struct DeliveryBuilder {
     package var isEmpty: Bool { segments.isEmpty }
     package var byteCount: Int { frames.readableBytes }
 
+    /// So many messages follow, with so many bytes of bodies.
+    package mutating func expect(_ messages: Int, bytes: Int) {
+        // What position, time and frame header take at most.
+        frames.reserveCapacity(minimumWritableBytes: bytes + messages * 96)
+        if segments.isEmpty { segments.reserveCapacity(messages) }
+    }
+
     /// Appends a message of the log.
     ///
     /// - Parameter previous: the room's position before it.

@@ -56,4 +56,11 @@ package struct RedisBrokerConfiguration: Sendable {
         self.url = url
         self.node = node
     }
+
+    /// What a log's key is given, in milliseconds (0: for ever): a sixteenth more than ``logIdleExpiry``, so that not every
+    /// append has to postpone the end.
+    var logTimeToLive: Int {
+        let milliseconds = Int(logIdleExpiry.nanoseconds / 1_000_000)
+        return milliseconds + (milliseconds + 15) / 16
+    }
 }

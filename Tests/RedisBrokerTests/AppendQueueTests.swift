@@ -36,6 +36,32 @@ struct AppendQueueTests {
         #expect(queue.begin(bytes: 1_000)?.map(\.draft) == [.test("new")])
     }
 
+    @Test func aCallIsBoundedInBytesAndWhatIsLeftFollowsInOrder() {
+        var queue = AppendQueue()
+        let bytes = Draft.test("1").body.readableBytes
+        for text in ["1", "2", "3", "4", "5"] { queue.add(waiting(text, until: start), known: .zero) }
+        let first = queue.begin(bytes: 2 * bytes)
+        #expect(first?.map(\.draft) == [.test("1"), .test("2")])
+        queue.putBack(first ?? [])
+        queue.ended()
+        #expect(queue.begin(bytes: 3 * bytes)?.map(\.draft) == [.test("1"), .test("2"), .test("3")])
+        queue.ended()
+        // One message goes, however long it is.
+        #expect(queue.begin(bytes: 1)?.map(\.draft) == [.test("4")])
+        queue.ended()
+        #expect(queue.begin(bytes: bytes)?.map(\.draft) == [.test("5")])
+        queue.ended()
+        #expect(queue.isIdle)
+    }
+
+    @Test func aCallCarriesAThousandMessagesAtMost() {
+        var queue = AppendQueue()
+        for _ in 0..<1_001 { queue.add(waiting("1", until: start), known: .zero) }
+        #expect(queue.begin(bytes: 1 << 30)?.count == 1_000)
+        queue.ended()
+        #expect(queue.begin(bytes: 1 << 30)?.count == 1)
+    }
+
     @Test func theGreatestKnownPositionIsKept() {
         var queue = AppendQueue()
         let positions = [(7, 5), (8, 1), (7, 9), (0, 0)].map { Position(epoch: $0.0, seq: $0.1) }

@@ -24,6 +24,42 @@ struct LogTests {
         }
     }
 
+    @Test func aLogThatGrowsMessageByMessageIsTrimmedToo() async throws {
+        try await withBrokers(1, configured: { $0.logLength = 100 }) { server, brokers in
+            let node = brokers[0].node
+            for number in 0..<420 { _ = try await node.append(.test("\(number)"), to: room()) }
+            let log = try await node.read(room(), after: .zero)
+            #expect(log.entries.count >= 100)
+            #expect(log.entries.count <= 300)
+        }
+    }
+
+    @Test func theEndOfALogIsPostponedByTheFirstAppendInAWhile() async throws {
+        try await withBrokers(1, configured: { $0.logIdleExpiry = .hours(24) }) { server, brokers in
+            let node = brokers[0].node
+            let day = 86_400_000
+            func timeToLive() async throws -> Int {
+                let answer = try await server.command("PTTL", "roost:{room}:log")
+                return try #require(Int(answer.filter(\.isNumber)))
+            }
+            let first = try await node.append(.test("1"), to: room())
+            #expect(try await timeToLive() > day)
+            // The next one has no need to.
+            try await server.command("PEXPIRE", "roost:{room}:log", "50000")
+            let second = try await node.append(.test("2"), to: room())
+            #expect(second.position.epoch == first.position.epoch)
+            #expect(try await timeToLive() <= 50_000)
+            // The last message is an old one.
+            let entry = try await server.command("XRANGE", "roost:{room}:log", "\(first.position)", "\(first.position)")
+            let generation = try #require(entry.split(separator: "\n").last)
+            try await server.command(
+                "XADD", "roost:{room}:log", "\(first.position.epoch)-3", "m", "{}", "t", "1", "g", "\(generation)")
+            let fourth = try await node.append(.test("4"), to: room())
+            #expect(fourth.position == Position(epoch: first.position.epoch, seq: 4))
+            #expect(try await timeToLive() > day)
+        }
+    }
+
     @Test func anIdleLogExpiresAndTheRoomGoesOnInAGreaterEpoch() async throws {
         try await withBrokers(1, configured: { $0.logIdleExpiry = .milliseconds(200) }) { server, brokers in
             let node = brokers[0].node

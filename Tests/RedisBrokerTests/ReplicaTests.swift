@@ -112,7 +112,7 @@ struct RecentAppendsTests {
     @Test func isKeptRoomByRoomInOrder() throws {
         var recent = RecentAppends(byteLimit: 1 << 20, ageLimit: .seconds(60))
         for seq in 1...4 as ClosedRange<UInt64> {
-            recent.add(entry(seq), to: try room(seq % 2 == 0 ? "a" : "b"), at: start)
+            recent.add([entry(seq)], to: try room(seq % 2 == 0 ? "a" : "b"), at: start)
         }
         let rooms = recent.byRoom().sorted { $0.room.text < $1.room.text }
         #expect(rooms.map(\.room.text) == ["a", "b"])
@@ -121,9 +121,9 @@ struct RecentAppendsTests {
 
     @Test func isBoundedInBytesAndAge() throws {
         var recent = RecentAppends(byteLimit: 1_000, ageLimit: .seconds(60))
-        for seq in 1...10 as ClosedRange<UInt64> { recent.add(entry(seq, bytes: 72), to: try room(), at: start) }
+        for seq in 1...10 as ClosedRange<UInt64> { recent.add([entry(seq, bytes: 72)], to: try room(), at: start) }
         #expect(recent.byRoom().first?.entries.map(\.position.seq) == [6, 7, 8, 9, 10])
-        recent.add(entry(11), to: try room(), at: start + .seconds(61))
+        recent.add([entry(11)], to: try room(), at: start + .seconds(61))
         #expect(recent.byRoom().first?.entries.map(\.position.seq) == [11])
     }
 }

@@ -17,7 +17,9 @@ struct AppendQueue {
 
     private static let draftsInACall = 1_000
 
-    private var waiting = CircularBuffer<Waiting>()
+    private var waiting: [Waiting] = []
+    /// Of the bodies in ``waiting``.
+    private var waitingBytes = 0
     private var isUnderWay = false
     /// The greatest position that the callers know.
     private(set) var known = Position.zero
@@ -26,34 +28,49 @@ struct AppendQueue {
 
     mutating func add(_ draft: Waiting, known: Position) {
         waiting.append(draft)
+        waitingBytes += draft.draft.body.readableBytes
         self.known = max(self.known, known)
     }
 
     /// Takes out what has waited too long: its senders have given up, and Redis need not hear of it.
     mutating func takeExpired(at now: NIODeadline) -> [Waiting] {
-        var expired: [Waiting] = []
         // All have the same time, so they expire in the order in which they came.
-        while let next = waiting.first, next.deadline <= now { expired.append(waiting.removeFirst()) }
-        return expired
+        guard let oldest = waiting.first, oldest.deadline <= now else { return [] }
+        return take(waiting.firstIndex { $0.deadline > now } ?? waiting.count)
     }
 
     /// The messages of the next call, nil while one is under way or when there are none.
     mutating func begin(bytes limit: Int) -> [Waiting]? {
         guard !isUnderWay, !waiting.isEmpty else { return nil }
-        var call: [Waiting] = []
-        var bytes = 0
-        while let next = waiting.first, call.count < Self.draftsInACall {
-            bytes += next.draft.body.readableBytes
-            if !call.isEmpty, bytes > limit { break }
-            call.append(waiting.removeFirst())
-        }
         isUnderWay = true
-        return call
+        if waitingBytes <= limit, waiting.count <= Self.draftsInACall { return take(waiting.count) }
+        var bytes = 0
+        let count = waiting.prefix(Self.draftsInACall).firstIndex { next in
+            bytes += next.draft.body.readableBytes
+            return bytes > limit
+        }
+        return take(max(1, count ?? Self.draftsInACall))
+    }
+
+    /// The first so many; mostly all, which are then not copied.
+    private mutating func take(_ count: Int) -> [Waiting] {
+        guard count < waiting.count else {
+            defer {
+                waiting = []
+                waitingBytes = 0
+            }
+            return waiting
+        }
+        let taken = Array(waiting[..<count])
+        waiting.removeFirst(count)
+        waitingBytes -= taken.reduce(0) { $0 + $1.draft.body.readableBytes }
+        return taken
     }
 
     /// What was sent was not taken, and goes again before all that came after it.
     mutating func putBack(_ call: [Waiting]) {
-        for item in call.reversed() { waiting.prepend(item) }
+        waiting = call + waiting
+        waitingBytes += call.reduce(0) { $0 + $1.draft.body.readableBytes }
     }
 
     /// The call was answered or failed.

@@ -7,7 +7,8 @@ import NIOCore
 struct RecentAppends {
     private struct Append {
         var room: RoomName
-        var entry: LogEntry
+        var entries: [LogEntry]
+        var bytes: Int
         var at: NIODeadline
     }
 
@@ -21,21 +22,24 @@ struct RecentAppends {
         self.ageLimit = ageLimit
     }
 
-    mutating func add(_ entry: LogEntry, to room: RoomName, at now: NIODeadline) {
-        appends.append(Append(room: room, entry: entry, at: now))
-        bytes += Self.size(of: entry)
-        while let oldest = appends.first, bytes > byteLimit || oldest.at + ageLimit < now {
-            bytes -= Self.size(of: oldest.entry)
-            appends.removeFirst()
-        }
+    /// Adds what one call has stored.
+    mutating func add(_ entries: [LogEntry], to room: RoomName, at now: NIODeadline) {
+        guard !entries.isEmpty else { return }
+        let size = entries.reduce(0) { $0 + $1.body.readableBytes + 128 }
+        appends.append(Append(room: room, entries: entries, bytes: size, at: now))
+        bytes += size
+        while bytes > byteLimit || isOld(at: now), let oldest = appends.popFirst() { bytes -= oldest.bytes }
+    }
+
+    private func isOld(at now: NIODeadline) -> Bool {
+        guard let oldest = appends.first else { return false }
+        return oldest.at + ageLimit < now
     }
 
     /// All of it, room by room, oldest first.
     func byRoom() -> [(room: RoomName, entries: [LogEntry])] {
         var entries: [RoomName: [LogEntry]] = [:]
-        for append in appends { entries[append.room, default: []].append(append.entry) }
+        for append in appends { entries[append.room, default: []] += append.entries }
         return entries.map { ($0.key, $0.value) }
     }
-
-    private static func size(of entry: LogEntry) -> Int { entry.body.readableBytes + 128 }
 }

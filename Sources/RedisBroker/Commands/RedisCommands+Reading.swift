@@ -62,7 +62,7 @@ extension RedisCommands {
     ) -> EventLoopFuture<Restoration> {
         var arguments: [Argument] = [
             .text(keys.channel(room)),
-            .integer(Int(configuration.logIdleExpiry.nanoseconds / 1_000_000)),
+            .integer(configuration.logTimeToLive),
             .integer(Int(configuration.retryWindow.nanoseconds / 1_000_000)),
             .text(link.generation(for: room).current ?? ""),
             .text(previous?.description ?? ""),

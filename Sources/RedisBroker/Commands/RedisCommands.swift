@@ -28,8 +28,9 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     var whenRestored: [EventLoopPromise<Void>] = []
     private(set) var isStopped = false
 
-    private var appends: [RoomName: AppendQueue] = [:]
-    private var rooms: [RoomName] = []
+    private var appends: [RoomName: RoomAppends] = [:]
+    /// Those to which this turn has added something.
+    private var appendsDue: [RoomAppends] = []
     private var isAppendScheduled = false
     private var waitingBytes = 0
     private var timer: RepeatedTask?
@@ -85,46 +86,60 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
         }
         waitingBytes += size
         let deadline = eventLoop.now + configuration.commandTimeout
-        appends[room, default: AppendQueue()].add(
-            .init(draft: draft, deadline: deadline, completion: completion), known: known)
-        rooms.append(room)
+        let queue = appends(to: room)
+        queue.drafts.add(.init(draft: draft, deadline: deadline, completion: completion), known: known)
+        if !queue.isDue {
+            queue.isDue = true
+            appendsDue.append(queue)
+        }
         guard !isAppendScheduled else { return }
         isAppendScheduled = true
         eventLoop.assumeIsolated().execute { [self] in
             isAppendScheduled = false
-            let rooms = rooms
-            self.rooms.removeAll(keepingCapacity: true)
-            for room in rooms { sendAppends(of: room) }
+            let due = appendsDue
+            appendsDue.removeAll(keepingCapacity: true)
+            for queue in due {
+                queue.isDue = false
+                sendAppends(of: queue)
+            }
             link.flush()
         }
     }
 
-    private func sendAppends(of room: RoomName) {
-        let expired = appends[room]?.takeExpired(at: eventLoop.now) ?? []
+    private func appends(to room: RoomName) -> RoomAppends {
+        if let queue = appends[room] { return queue }
+        let queue = RoomAppends(room: room)
+        appends[room] = queue
+        return queue
+    }
+
+    private func sendAppends(of queue: RoomAppends) {
+        let room = queue.room
+        let expired = queue.drafts.takeExpired(at: eventLoop.now)
         if !expired.isEmpty { finish(expired, in: room, .failure(.unavailable("waited too long to be sent to Redis"))) }
-        guard let call = appends[room]?.begin(bytes: configuration.appendBytes) else {
-            if appends[room]?.isIdle == true { appends[room] = nil }
+        guard let call = queue.drafts.begin(bytes: configuration.appendBytes) else {
+            if queue.drafts.isIdle, !queue.isDue, appends[room] === queue { appends[room] = nil }
             return
         }
-        let known = appends[room]?.known ?? .zero
-        link.run(.append, keys: [keys.log(room), keys.retried(room)], arguments(call, room, known: known)) {
-            [self] result in
-            appends[room]?.ended()
+        link.run(
+            .append, keys: [keys.log(room), keys.retried(room)], arguments(call, room, known: queue.drafts.known)
+        ) { [self] result in
+            queue.drafts.ended()
             switch result {
-            case .success(.integer(0)), .failure(.moved): return putOff(call, in: room)
+            case .success(.integer(0)), .failure(.moved): return putOff(call, in: queue)
             case .success, .failure: break
             }
             finish(call, in: room, result)
-            sendAppends(of: room)
+            sendAppends(of: queue)
         }
     }
 
     /// The room would begin a new epoch, and somebody may still give back what Redis has lost.
-    private func putOff(_ call: [AppendQueue.Waiting], in room: RoomName) {
-        appends[room]?.putBack(call)
+    private func putOff(_ call: [AppendQueue.Waiting], in queue: RoomAppends) {
+        queue.drafts.putBack(call)
         let now = eventLoop.now
-        let next = max(link.generation(for: room).settles(after: now) ?? now, now + .milliseconds(10))
-        eventLoop.assumeIsolated().scheduleTask(deadline: next) { [self] in sendAppends(of: room) }
+        let next = max(link.generation(for: queue.room).settles(after: now) ?? now, now + .milliseconds(10))
+        eventLoop.assumeIsolated().scheduleTask(deadline: next) { [self] in sendAppends(of: queue) }
     }
 
     private func arguments(_ call: [AppendQueue.Waiting], _ room: RoomName, known: Position) -> [Argument] {
@@ -137,7 +152,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
             .text(Position(epoch: min(known.epoch, 1 << 52), seq: min(known.seq, 1 << 52)).description),
             .integer(Int(WallClock.microseconds())),
             .integer(configuration.logLength),
-            .integer(Int(configuration.logIdleExpiry.nanoseconds / 1_000_000)),
+            .integer(configuration.logTimeToLive),
             .integer(Int(configuration.retryWindow.nanoseconds / 1_000_000)),
             .text(generation.current ?? ""),
             .integer(generation.settles(after: eventLoop.now) == nil ? 1 : 0),
@@ -153,7 +168,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     }
 
     private func finish(_ call: [AppendQueue.Waiting], in room: RoomName, _ result: Result<Reply, BrokerError>) {
-        for waiting in call { waitingBytes -= waiting.draft.body.readableBytes }
+        waitingBytes -= call.reduce(0) { $0 + $1.draft.body.readableBytes }
         switch result {
         case .success(let reply):
             guard let receipts = AppendReply.receipts(reply, count: call.count) else {
@@ -162,16 +177,13 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
                 for waiting in call { waiting.completion(.failure(error)) }
                 return
             }
-            for (waiting, receipt) in zip(call, receipts) {
-                guard !receipt.isDuplicate else {
-                    counters.duplicates.add()
-                    continue
-                }
-                counters.appended.add()
-                recent.add(
-                    LogEntry(position: receipt.position, time: receipt.time, body: waiting.draft.body), to: room,
-                    at: eventLoop.now)
+            let stored = zip(call, receipts).lazy.filter { !$1.isDuplicate }.map { waiting, receipt in
+                LogEntry(position: receipt.position, time: receipt.time, body: waiting.draft.body)
             }
+            let entries = Array(stored)
+            counters.appended.add(entries.count)
+            counters.duplicates.add(call.count - entries.count)
+            recent.add(entries, to: room, at: eventLoop.now)
             guard configuration.ackReplicas == 0 else { return awaitReplicas(of: zip(call, receipts), in: room) }
             for (waiting, receipt) in zip(call, receipts) { waiting.completion(.success(receipt)) }
         case .failure(let error):
@@ -238,4 +250,14 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
             link.publish, .text(keys.channel(room)), .bytes(PublicationCodec.signal(event, from: origin)),
         ])
     }
+}
+
+/// A room's messages on their way to the log. An object, so that a message costs one look into the table of rooms.
+private final class RoomAppends {
+    let room: RoomName
+    var drafts = AppendQueue()
+    /// Sent at the end of this turn.
+    var isDue = false
+
+    init(room: RoomName) { self.room = room }
 }

@@ -122,19 +122,22 @@ final class RedisLink {
         _ script: Script, keys: [String], _ arguments: [Argument], isAsking: Bool,
         _ completion: @escaping RedisConnection.Completion
     ) {
-        let rest = [.integer(keys.count)] + keys.map { Argument.text($0) } + arguments
         let source = script.index < settings.scripts.count ? settings.scripts[script.index].source : script.source
-        let whole: [Argument] = ["EVAL", .text(source)] + rest
+        let digest = script.index < digests.count ? digests[script.index] : nil
+        // One list for both ways to say it, as some are long.
+        var command: [Argument] = []
+        command.reserveCapacity(3 + keys.count + arguments.count)
+        command += [digest == nil ? "EVAL" : "EVALSHA", .text(digest ?? source), .integer(keys.count)]
+        command += keys.lazy.map { .text($0) }
+        command += arguments
         if isAsking { send(["ASKING"]) }
-        guard script.index < digests.count, let digest = digests[script.index] else {
-            return send(whole, completion)
-        }
-        send(["EVALSHA", .text(digest)] + rest) { [self] result in
+        guard digest != nil else { return send(command, completion) }
+        send(command) { [self, command] result in
             guard case .success(.error) = result else { return completion(result) }
             // The only error that arrives as a success is NOSCRIPT: somebody flushed the scripts. EVAL loads it again.
             counters.scriptsReloaded.add()
             if isAsking { send(["ASKING"]) }
-            send(whole, completion)
+            send(["EVAL", .text(source)] + command[2...], completion)
         }
     }
 

@@ -1,7 +1,7 @@
 extension Script {
     /// Stores and publishes a group of messages of one room.
     ///
-    /// KEYS: log, retried. ARGV: channel, known position, sent at, log length (0: any), idle expiry in ms (0: never),
+    /// KEYS: log, retried. ARGV: channel, known position, sent at, log length (0: any), time to live in ms (0: for ever),
     /// retry window in ms, the store's generation (nothing: not known), `1` if the caller is settled in it, then for each
     /// message: identity length (`-` before it: a retry; 0: no identity), the session that is excepted or nothing, body.
     ///
@@ -22,12 +22,12 @@ extension Script {
 
         -- The head. An ID must be greater than any that the stream ever had, also when its last entry was trimmed.
         local head = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
-        local previous, generation = '0-0', nil
+        local previous, generation, written = '0-0', nil, nil
         if head[1] then
           previous = head[1][1]
           local fields = head[1][2]
           for f = 1, #fields, 2 do
-            if fields[f] == 'g' then generation = fields[f + 1] end
+            if fields[f] == 'g' then generation = fields[f + 1] elseif fields[f] == 't' then written = fields[f + 1] end
           end
         elseif redis.call('EXISTS', log) == 1 then
           local info = redis.call('XINFO', 'STREAM', log)
@@ -39,10 +39,11 @@ extension Script {
         -- The epoch: the log's own, unless the log is new, ends before what the caller knows (then it went back), or was
         -- last written in another generation (then it may have).
         local epoch, seq = string.match(previous, '^(%d+)-(%d+)$')
-        local headEpoch = tonumber(epoch)
+        local headEpoch, headSeq = tonumber(epoch), tonumber(seq)
         local begins = previous == '0-0' or headEpoch < knownEpoch
-          or (headEpoch == knownEpoch and tonumber(seq) < knownSeq)
+          or (headEpoch == knownEpoch and headSeq < knownSeq)
           or (ARGV[7] ~= '' and generation ~= ARGV[7])
+        local isNewEpoch = begins
         if begins then
           if ARGV[8] ~= '1' then return 0 end
           epoch = string.format('%.0f', math.max(ms, knownEpoch + 1, headEpoch + 1))
@@ -53,9 +54,10 @@ extension Script {
         local found = {}    -- identity -> 'POSITION TIME' of the copy that is to be acknowledged
         local stored = {}   -- the same for what this call stores
         local wanted, lengths, missing = {}, {}, 0
-        local noted = redis.call('EXISTS', retried) == 1
+        local noted
         for i = first, #ARGV, 3 do
           local length = tonumber(ARGV[i])
+          if length ~= 0 and noted == nil then noted = redis.call('EXISTS', retried) == 1 end
           if length < 0 or (noted and length > 0) then
             local identity = string.sub(ARGV[i + 2], 1, math.abs(length))
             local note = noted and redis.call('HGET', retried, identity)
@@ -94,7 +96,9 @@ extension Script {
         end
 
         local answer = {'0-0', time}
-        local events, count, start, noting = {}, 0, nil, false
+        -- Events: pieces of the publication, after its first line, which is not known yet. Joined once, as each string that
+        -- a script makes costs as much as a command.
+        local events, pieces, count, start, noting = {''}, 1, 0, nil, false
         for i = first, #ARGV, 3 do
           local length, body = tonumber(ARGV[i]), ARGV[i + 2]
           local identity = length ~= 0 and string.sub(body, 1, math.abs(length))
@@ -114,7 +118,9 @@ extension Script {
             end
             start = start or position
             count = count + 1
-            events[#events + 1] = #body .. ' ' .. ARGV[i + 1] .. '\\n' .. body
+            events[pieces + 1], events[pieces + 2], events[pieces + 3] = #body, ' ', ARGV[i + 1]
+            events[pieces + 4], events[pieces + 5] = '\\n', body
+            pieces = pieces + 5
             if identity then
               stored[identity] = position .. ' ' .. time
               if length < 0 then
@@ -139,11 +145,17 @@ extension Script {
         end
         if count > 0 then
           answer[1] = start
-          if ARGV[4] ~= '0' then redis.call('XTRIM', log, 'MAXLEN', '~', ARGV[4]) end
-          if ARGV[5] ~= '0' then redis.call('PEXPIRE', log, ARGV[5]) end
-          redis.call('PUBLISH', channel,
-            'm ' .. previous .. ' ' .. start .. ' ' .. time .. ' ' .. ARGV[3] .. ' ' .. count .. '\\n'
-            .. table.concat(events))
+          -- A stream drops its oldest entries a hundred at a time, so it is told to as rarely.
+          if ARGV[4] ~= '0' and (isNewEpoch or math.floor(headSeq / 100) ~= math.floor((headSeq + count) / 100)) then
+            redis.call('XTRIM', log, 'MAXLEN', '~', ARGV[4])
+          end
+          -- A seventeenth of its life is what a log lives longer than promised: once in each its end is postponed.
+          local step = tonumber(ARGV[5]) / 17
+          if step > 0 and (isNewEpoch or not written or math.floor(written / step) ~= math.floor(ms / step)) then
+            redis.call('PEXPIRE', log, ARGV[5])
+          end
+          events[1] = 'm ' .. previous .. ' ' .. start .. ' ' .. time .. ' ' .. ARGV[3] .. ' ' .. count .. '\\n'
+          redis.call('PUBLISH', channel, table.concat(events))
         end
         return answer
         """

@@ -15,7 +15,7 @@ extension Script {
     ///
     /// Publishes only the last entry of each kind: whoever lacks those before it sees the hole and reads the log.
     ///
-    /// KEYS: log, retried. ARGV: channel, idle expiry in ms (0: never), retry window in ms, generation (nothing: not
+    /// KEYS: log, retried. ARGV: channel, time to live in ms (0: for ever), retry window in ms, generation (nothing: not
     /// known), the position that they were delivered after (nothing: not known), then for each entry: position, time,
     /// identity length (0: no identity), body.
     /// Answers 0 when the log has them all at their positions, else the last position that it had in common with them.
