@@ -5,12 +5,12 @@ import NIOCore
 extension LoopHub {
     /// Asks for what comes after a position.
     func read(after position: Position, in room: LoopRoom, for reader: LogReader) {
-        if room.reads.ask(position, for: reader) { startRead(after: position, of: room) }
+        if room.beginArrears().reads.ask(position, for: reader) { startRead(after: position, of: room) }
     }
 
     /// Asks for the latest messages. The place in the page is that of the first of so many.
     func readLatest(_ count: Int, in room: LoopRoom, for reader: @escaping LogReader.Resuming) {
-        if room.latestReads.ask(count, for: reader) { startReadLatest(count, of: room) }
+        if room.beginArrears().latestReads.ask(count, for: reader) { startReadLatest(count, of: room) }
     }
 
     private func startRead(after position: Position, of room: LoopRoom) {
@@ -24,7 +24,7 @@ extension LoopHub {
             case .success(let slice):
                 serve(keep(slice, after: position, asked: asked, in: room), in: room)
             case .failure(let error):
-                fail(room.reads.failed(), BrokerError(any: error), in: room)
+                fail(room.beginArrears().reads.failed(), BrokerError(any: error), in: room)
             }
         }
     }
@@ -39,14 +39,16 @@ extension LoopHub {
             case .success(let slice):
                 let start = slice.entries.first?.position.predecessor ?? slice.head
                 let page = keep(slice, after: start, asked: asked, in: room)
-                let (served, next) = room.latestReads.answered(isBefore: >) { wanted, _, _ in
+                let (served, next) = room.beginArrears().latestReads.answered(isBefore: >) { wanted, _, _ in
                     wanted <= count ? LogPage.Place(index: max(0, slice.entries.count - wanted), isWhole: true) : nil
                 }
                 if let next { startReadLatest(next, of: room) }
                 metrics.mergedReads += served.count - 1
                 for (_, reader, place) in served { reader(.success((page, place))) }
+                room.settleArrears()
             case .failure(let error):
-                for reader in room.latestReads.failed() { reader(.failure(BrokerError(any: error))) }
+                for reader in room.beginArrears().latestReads.failed() { reader(.failure(BrokerError(any: error))) }
+                room.settleArrears()
             }
         }
     }
@@ -64,7 +66,8 @@ extension LoopHub {
     }
 
     private func serve(_ page: LogPage, in room: LoopRoom) {
-        let (served, next) = room.reads.answered(isBefore: <) { position, reader, isEarly -> LogPage.Place? in
+        let (served, next) = room.beginArrears().reads.answered(isBefore: <) {
+            position, reader, isEarly -> LogPage.Place? in
             guard let place = page.place(after: position) else { return nil }
             // Who came later may have been delivered what this answer does not know yet.
             if case .member = reader, !isEarly, !page.hasFrames(after: position) { return nil }
@@ -80,24 +83,28 @@ extension LoopHub {
             }
         }
         takeOn(members[...], with: page, in: room)
+        room.settleArrears()
     }
 
     private func fail(_ readers: [LogReader], _ error: BrokerError, in room: LoopRoom) {
-        let isRetryScheduled = !room.retrying.isEmpty
+        let arrears = room.beginArrears()
+        defer { room.settleArrears() }
+        let isRetryScheduled = !arrears.retrying.isEmpty
         for reader in readers {
             switch reader {
             case .resuming(let resume): resume(.failure(error))
-            case .member(let member): room.retrying.append(member)
+            case .member(let member): arrears.retrying.append(member)
             }
         }
-        guard !isRetryScheduled, !room.retrying.isEmpty else { return }
+        guard !isRetryScheduled, !arrears.retrying.isEmpty else { return }
         eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(500)) { [self] in
-            let members = room.retrying
-            room.retrying = []
+            let members = room.beginArrears().retrying
+            room.beginArrears().retrying = []
             for member in members {
                 member.isReading = false
                 advance(member, in: room)
             }
+            room.settleArrears()
             flush()
         }
     }

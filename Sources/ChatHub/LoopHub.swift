@@ -212,7 +212,7 @@ package final class LoopHub: @unchecked Sendable {
                 member.progress = .entering(notices: notices)
             }
         }
-        if delivery.isSelective { room.missedNotices.append(from: delivery) }
+        if delivery.isSelective { room.arrears?.missedNotices.append(from: delivery) }
         metrics.deliveries += written * delivery.messageCount
         metrics.deliveredBytes += written * frames.readableBytes
         if delivery.sentAt > 0 {
@@ -236,7 +236,7 @@ package final class LoopHub: @unchecked Sendable {
             switch segment.kind {
             case .notice:
                 if !isWritable, member.missedNotices == nil {
-                    member.missedNotices = room.missedNotices.join()
+                    member.missedNotices = room.beginArrears().missedNotices.join()
                     noteLagging(member, in: room)
                 }
                 return isWritable
@@ -252,7 +252,8 @@ package final class LoopHub: @unchecked Sendable {
     private func tellMissedNotices(to member: Member, in room: LoopRoom) {
         guard let place = member.missedNotices else { return }
         member.missedNotices = nil
-        guard let notices = room.missedNotices.leave(from: place) else {
+        defer { room.settleArrears() }
+        guard let notices = room.beginArrears().missedNotices.leave(from: place) else {
             // It comes back at once and hears anew who is there.
             return member.session.close(.overloaded, reason: "more presence was missed than is kept")
         }

@@ -15,12 +15,8 @@ final class LoopRoom {
     /// Neighbours in the hub's ``RingOrder``.
     unowned var olderRing: LoopRoom?
     unowned var newerRing: LoopRoom?
-    /// Reads of the log after a position, and of the latest messages.
-    var reads = SharedRead<Position, LogReader>()
-    var latestReads = SharedRead<Int, LogReader.Resuming>()
-    /// Members for whom the log could not be read; asked again when the time has come.
-    var retrying: [Member] = []
-    var missedNotices = MissedNotices()
+    /// Only of a room in which somebody is being brought up to date: most of many rooms are quiet.
+    private(set) var arrears: Arrears?
     /// Dense, so that a delivery walks through memory in one direction.
     private(set) var members: [Member] = []
     /// So many of ``members``, from the first on, are offered messages. The others have fallen behind and wait until their
@@ -35,6 +31,30 @@ final class LoopRoom {
         self.name = name
         self.opening = opening
         ring = FrameRing(byteLimit: ringBytes)
+    }
+
+    /// What members are owed who have not everything.
+    final class Arrears {
+        /// Reads of the log after a position, and of the latest messages.
+        var reads = SharedRead<Position, LogReader>()
+        var latestReads = SharedRead<Int, LogReader.Resuming>()
+        /// Members for whom the log could not be read; asked again when the time has come.
+        var retrying: [Member] = []
+        var missedNotices = MissedNotices()
+
+        var isEmpty: Bool { reads.isIdle && latestReads.isIdle && retrying.isEmpty && missedNotices.isIdle }
+    }
+
+    /// Somebody falls behind, or asks for what was before.
+    func beginArrears() -> Arrears {
+        let arrears = arrears ?? Arrears()
+        self.arrears = arrears
+        return arrears
+    }
+
+    /// Forgets them if there are none any more.
+    func settleArrears() {
+        if arrears?.isEmpty == true { arrears = nil }
     }
 
     func add(_ member: Member) {
@@ -71,7 +91,8 @@ final class LoopRoom {
         member.isGone = true
         if let place = member.missedNotices {
             member.missedNotices = nil
-            _ = missedNotices.leave(from: place)
+            _ = arrears?.missedNotices.leave(from: place)
+            settleArrears()
         }
     }
 }

@@ -16,15 +16,15 @@ extension RoomDirectory {
 
     /// Changes may have been missed: what members were told is compared with the store.
     func doubtPresence(in room: Room) {
-        guard !room.name.isInbox else { return }
-        perform(room.presence.doubted(), for: room)
+        guard let attendance = room.attendance else { return }
+        perform(attendance.presence.doubted(), for: room)
     }
 
     /// From a loop: a session has joined, and was told who is in the room.
     func joined(_ name: RoomName, with roster: Roster) {
         eventLoop.execute { [self] in
-            guard let room = rooms[name] else { return }
-            perform(room.presence.joined(with: roster, at: eventLoop.now), for: room)
+            guard let room = rooms[name], let attendance = room.attendance else { return }
+            perform(attendance.presence.joined(with: roster, at: eventLoop.now), for: room)
             receivedAllForNow()
         }
     }
@@ -53,33 +53,34 @@ extension RoomDirectory {
     }
 
     private func askForRoster(_ question: Int, of room: Room) {
-        guard let commands else { return }
-        commands.roster(of: room.name, limit: settings.presenceLimit).assumeIsolated().whenComplete { [self] result in
+        guard let commands, let attendance = room.attendance else { return }
+        asking(commands.roster(of: room.name, limit: settings.presenceLimit)).assumeIsolated().whenComplete {
+            [self] result in
             guard rooms[room.name] === room else { return }
             switch result {
             case .success(let roster):
                 let wasOpen = room.isOpen
-                perform(room.presence.answered(question, with: roster, at: eventLoop.now), for: room)
+                perform(attendance.presence.answered(question, with: roster, at: eventLoop.now), for: room)
                 if room.isOpen, !wasOpen { tellOpened(room) }
                 receivedAllForNow()
             case .failure(let error):
                 counters.failedReads += 1
                 logger.debug("Reading a room's roster failed", metadata: ["room": "\(room.name)", "error": "\(error)"])
-                room.presence.failed(question, at: eventLoop.now)
+                attendance.presence.failed(question, at: eventLoop.now)
                 wakePresence(of: room)
             }
         }
     }
 
     private func wakePresence(of room: Room) {
-        guard let wakeUp = room.presence.wakeUp else { return }
-        if let scheduled = room.presenceWakeUp, scheduled <= wakeUp { return }
-        room.presenceWakeUp = wakeUp
+        guard let attendance = room.attendance, let wakeUp = attendance.presence.wakeUp else { return }
+        if let scheduled = attendance.wakeUp, scheduled <= wakeUp { return }
+        attendance.wakeUp = wakeUp
         eventLoop.assumeIsolated().scheduleTask(deadline: wakeUp) { [self] in
             // Another one was scheduled for an earlier time, and has done this one's work.
-            guard rooms[room.name] === room, room.presenceWakeUp == wakeUp else { return }
-            room.presenceWakeUp = nil
-            perform(room.presence.timePassed(at: eventLoop.now), for: room)
+            guard rooms[room.name] === room, attendance.wakeUp == wakeUp else { return }
+            attendance.wakeUp = nil
+            perform(attendance.presence.timePassed(at: eventLoop.now), for: room)
             receivedAllForNow()
         }
     }

@@ -39,25 +39,47 @@ package final class RoomDirectory: @unchecked Sendable {
         /// Distinguishes its place in the schedule from an earlier one.
         var auditTurn = 0
         /// Loops that want the room, by index, each with its latest question.
-        var interested: [Int: Int] = [:]
-        /// What this turn brought so far.
-        var turn = DeliveryBuilder()
-        var isInTurn = false
+        private(set) var interested: [(loop: Int, opening: Int)] = []
+        /// What this turn brought so far; nil between turns.
+        var turn: Turn?
         /// The position up to which frames are in ``turn`` or were sent.
         var position = Position.zero
         var isLocated = false
-        var presence: PresenceFeed
-        /// When ``presence`` will be told the time.
-        var presenceWakeUp: NIODeadline?
+        /// Nil for an inbox, of which there are many and nobody is told who is in it.
+        let attendance: Attendance?
         var isRetryScheduled = false
 
         init(name: RoomName, presence: PresenceFeed) {
             self.name = name
-            self.presence = presence
+            attendance = name.isInbox ? nil : Attendance(presence)
+        }
+
+        func addInterest(of loop: Int, opening: Int) {
+            _ = removeInterest(of: loop)
+            interested.append((loop, opening))
+        }
+
+        /// - Returns: whether there was one.
+        func removeInterest(of loop: Int) -> Bool {
+            guard let index = interested.firstIndex(where: { $0.loop == loop }) else { return false }
+            interested.remove(at: index)
+            return true
         }
 
         /// Whether sessions can enter: what follows can be told to them.
-        var isOpen: Bool { isLocated && (presence.isKnown || name.isInbox) }
+        var isOpen: Bool { isLocated && attendance?.presence.isKnown ?? true }
+    }
+
+    final class Attendance {
+        var presence: PresenceFeed
+        /// When ``presence`` will be told the time.
+        var wakeUp: NIODeadline?
+
+        init(_ presence: PresenceFeed) { self.presence = presence }
+    }
+
+    final class Turn {
+        var builder = DeliveryBuilder()
     }
 
     let broker: any Broker
@@ -73,6 +95,10 @@ package final class RoomDirectory: @unchecked Sendable {
     private var tails: TailBudget<Room>
     var audits = AuditSchedule<(room: Room, turn: Int)>()
     private var isStoreAvailable = false
+    /// Rooms whose subscriptions stand anew, to be compared with their logs and rosters.
+    private var unchecked = CircularBuffer<Room>()
+    private var questionsUnderWay = 0
+    private var isChecking = false
 
     package struct Metrics: Sendable, Equatable {
         package var rooms = 0
@@ -135,7 +161,7 @@ package final class RoomDirectory: @unchecked Sendable {
         let index = hub.index
         eventLoop.execute { [self] in
             let room = rooms[name] ?? Room(name: name, presence: makePresence())
-            room.interested[index] = opening
+            room.addInterest(of: index, opening: opening)
             if rooms.updateValue(room, forKey: name) == nil {
                 scheduleAudit(of: room, in: 1)
                 broker.subscribe(to: name)
@@ -152,7 +178,7 @@ package final class RoomDirectory: @unchecked Sendable {
     func close(_ name: RoomName, for hub: LoopHub) {
         let index = hub.index
         eventLoop.execute { [self] in
-            guard let room = rooms[name], room.interested.removeValue(forKey: index) != nil else { return }
+            guard let room = rooms[name], room.removeInterest(of: index) else { return }
             guard room.interested.isEmpty else { return }
             counters.holes += room.feed.holes
             counters.repairedMessages += room.feed.repairedMessages
@@ -182,6 +208,32 @@ package final class RoomDirectory: @unchecked Sendable {
 
     // MARK: - Feeds
 
+    /// Compares rooms with their logs and rosters, some at a time: after a subscription was lost it may be all that there
+    /// are, and no answer may wait behind so many others that its command times out.
+    private func checkRooms() {
+        guard !isChecking else { return }
+        isChecking = true
+        defer { isChecking = false }
+        while questionsUnderWay < Self.questionsAtOnce, let room = unchecked.popFirst() {
+            guard rooms[room.name] === room else { continue }
+            perform(room.feed.subscribed(), for: room)
+            doubtPresence(in: room)
+        }
+        receivedAllForNow()
+    }
+
+    private static let questionsAtOnce = 1_000
+
+    /// Counts a question to the store for as long as it is under way.
+    func asking<Answer>(_ answer: EventLoopFuture<Answer>) -> EventLoopFuture<Answer> {
+        questionsUnderWay += 1
+        answer.assumeIsolated().whenComplete { [self] _ in
+            questionsUnderWay -= 1
+            if !unchecked.isEmpty { checkRooms() }
+        }
+        return answer
+    }
+
     func perform(_ action: RoomFeed.Action, for room: Room) {
         switch action {
         case .none:
@@ -204,7 +256,7 @@ package final class RoomDirectory: @unchecked Sendable {
             case .head: commands.readLatest(room.name, before: nil, limit: 1)
             case .after(let position): commands.read(room.name, after: position, limit: settings.repairSlice)
             }
-        slice.assumeIsolated().whenComplete { [self] result in
+        asking(slice).assumeIsolated().whenComplete { [self] result in
             // The room may have been closed, and opened again as another one, while the answer was on its way.
             guard rooms[room.name] === room else { return }
             switch result {
@@ -239,6 +291,10 @@ package final class RoomDirectory: @unchecked Sendable {
                 if room.isOpen { tellOpened(room) }
             case .batch(let batch, let skipping):
                 var position = Position(epoch: batch.first.epoch, seq: batch.first.seq + UInt64(skipping))
+                let bytes = batch.messages.reduce(0) { $0 + $1.body.readableBytes }
+                if bytes <= settings.deliveryBytes {
+                    turn(of: room).builder.expect(batch.messages.count, bytes: bytes)
+                }
                 for message in batch.messages.dropFirst(skipping) {
                     append(
                         message.body, at: position, time: batch.time, sentAt: batch.sentAt,
@@ -275,10 +331,10 @@ package final class RoomDirectory: @unchecked Sendable {
     private func append(
         _ body: ByteBuffer, at position: Position, time: UInt64, sentAt: UInt64, exceptFor: SessionID?, to room: Room
     ) {
-        room.turn.append(
+        turn(of: room).builder.append(
             body, at: position, after: room.position, time: time, sentAt: sentAt, exceptFor: exceptFor)
         room.position = position
-        take(room)
+        sealIfFull(room)
     }
 
     func append(
@@ -287,27 +343,31 @@ package final class RoomDirectory: @unchecked Sendable {
     ) {
         var json = ByteBuffer()
         event.write(into: &json)
-        room.turn.append(json, as: kind, exceptFor: exceptFor, exceptUser: exceptUser, since: since)
-        take(room)
+        turn(of: room).builder.append(json, as: kind, exceptFor: exceptFor, exceptUser: exceptUser, since: since)
+        sealIfFull(room)
     }
 
     // MARK: - Turns
 
-    private func take(_ room: Room) {
-        if !room.isInTurn {
-            room.isInTurn = true
-            roomsInTurn.append(room)
-        }
-        if room.turn.byteCount >= settings.deliveryBytes { seal(room) }
+    private func turn(of room: Room) -> Turn {
+        if let turn = room.turn { return turn }
+        let turn = Turn()
+        room.turn = turn
+        roomsInTurn.append(room)
+        return turn
+    }
+
+    private func sealIfFull(_ room: Room) {
+        if let turn = room.turn, turn.builder.byteCount >= settings.deliveryBytes { seal(room) }
     }
 
     /// Closes what the turn brought for a room and queues it for the interested loops.
     func seal(_ room: Room) {
-        guard !room.turn.isEmpty else { return }
-        let delivery = room.turn.finish(at: room.position)
-        room.turn = DeliveryBuilder()
+        guard let turn = room.turn, !turn.builder.isEmpty else { return }
+        let delivery = turn.builder.finish(at: room.position)
+        turn.builder = DeliveryBuilder()
         if delivery.messageCount > 0 { remember(delivery, of: room) }
-        for index in room.interested.keys { outgoing[index].append((room.name, delivery)) }
+        for (loop, _) in room.interested { outgoing[loop].append((room.name, delivery)) }
     }
 
     private func remember(_ delivery: Delivery, of room: Room) {
@@ -344,11 +404,9 @@ package final class RoomDirectory: @unchecked Sendable {
 extension RoomDirectory: BrokerDelegate {
     package func subscribed(to names: [RoomName]) {
         for name in names {
-            guard let room = rooms[name] else { continue }
-            perform(room.feed.subscribed(), for: room)
-            doubtPresence(in: room)
+            if let room = rooms[name] { unchecked.append(room) }
         }
-        receivedAllForNow()
+        checkRooms()
     }
 
     package func subscriptionsLost() {
@@ -364,20 +422,22 @@ extension RoomDirectory: BrokerDelegate {
             perform(room.feed.received(batch), for: room)
         case .signal(let event, let origin):
             guard room.isLocated else { return }
-            room.turn.append(event, as: .signal, exceptFor: origin)
-            take(room)
+            turn(of: room).builder.append(event, as: .signal, exceptFor: origin)
+            sealIfFull(room)
         case .presence(let change):
-            perform(room.presence.heard(change, at: eventLoop.now), for: room)
+            guard let attendance = room.attendance else { return }
+            perform(attendance.presence.heard(change, at: eventLoop.now), for: room)
         case .count(let count, let revision):
-            perform(room.presence.heard(count: count, revision: revision, at: eventLoop.now), for: room)
+            guard let attendance = room.attendance else { return }
+            perform(attendance.presence.heard(count: count, revision: revision, at: eventLoop.now), for: room)
         }
     }
 
     package func receivedAllForNow() {
         guard !roomsInTurn.isEmpty else { return }
         for room in roomsInTurn {
-            room.isInTurn = false
             if rooms[room.name] === room { seal(room) }
+            room.turn = nil
         }
         roomsInTurn.removeAll(keepingCapacity: true)
         dispatch()

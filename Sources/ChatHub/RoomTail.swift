@@ -5,38 +5,41 @@ import NIOCore
 ///
 /// They are the same objects that the event loops' rings hold. All rooms' tails together are bounded by ``TailBudget``.
 struct RoomTail {
-    private var deliveries = CircularBuffer<Delivery>()
+    /// Nil while empty, as most rooms' are.
+    private var deliveries: CircularBuffer<Delivery>?
     /// Counts deliveries; the number of the oldest one.
     private(set) var oldest = 0
 
-    var next: Int { oldest + deliveries.count }
+    var next: Int { oldest + (deliveries?.count ?? 0) }
 
     /// Remembers a delivery that carries messages.
     mutating func append(_ delivery: Delivery) {
-        if let newest = deliveries.last, newest.last != delivery.previous { removeAll() }
-        deliveries.append(delivery)
+        if let newest = deliveries?.last, newest.last != delivery.previous { removeAll() }
+        deliveries = deliveries ?? CircularBuffer(initialCapacity: 2)
+        deliveries?.append(delivery)
     }
 
     mutating func removeAll() {
-        oldest += deliveries.count
-        deliveries.removeAll()
+        oldest = next
+        deliveries = nil
     }
 
     /// Forgets the oldest delivery, if it still is the one of this number.
     mutating func remove(_ number: Int) {
-        guard number == oldest, !deliveries.isEmpty else { return }
-        deliveries.removeFirst()
+        guard number == oldest, deliveries?.isEmpty == false else { return }
+        deliveries?.removeFirst()
         oldest += 1
+        if deliveries?.isEmpty == true { deliveries = nil }
     }
 
     /// Forgets what is void.
     mutating func rewind(to position: Position) {
-        while let newest = deliveries.last, newest.last > position { deliveries.removeLast() }
+        while let newest = deliveries?.last, newest.last > position { deliveries?.removeLast() }
     }
 
     /// Whether nothing is missing between a position and the first message that is held after it.
     func reaches(back position: Position) -> Bool {
-        guard let oldest = deliveries.first, let newest = deliveries.last else { return false }
+        guard let oldest = deliveries?.first, let newest = deliveries?.last else { return false }
         return oldest.previous <= position && position < newest.last
     }
 
@@ -56,15 +59,15 @@ struct RoomTail {
     }
 
     private var knownPositions: [Position] {
-        let messages = deliveries.flatMap { delivery in
+        let messages = (deliveries ?? []).flatMap { delivery in
             delivery.segments.compactMap { if case .message(let position) = $0.kind { position } else { nil } }
         }
-        return (deliveries.first.map { [$0.previous] } ?? []) + messages
+        return (deliveries?.first.map { [$0.previous] } ?? []) + messages
     }
 
     /// The messages after a position, as the log held them.
     func entries(after position: Position) -> [LogEntry] {
-        deliveries.drop { $0.last <= position }.flatMap { delivery in
+        (deliveries ?? []).drop { $0.last <= position }.flatMap { delivery in
             delivery.segments.indices.compactMap { index in
                 guard case .message(let own) = delivery.segments[index].kind, own > position,
                     let message = delivery.frame(index).withoutFrameHeader.flatMap(StoredMessage.read)

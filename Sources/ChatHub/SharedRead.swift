@@ -9,6 +9,9 @@ struct SharedRead<Question: Equatable, Waiter> {
 
     init() {}
 
+    /// Nobody waits.
+    var isIdle: Bool { underWay == nil && waiting.isEmpty }
+
     /// Somebody wants to know.
     ///
     /// - Returns: whether the store is to be asked now; otherwise an answer comes without.

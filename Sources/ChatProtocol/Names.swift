@@ -27,6 +27,12 @@ package struct RoomName: Hashable, Sendable, CustomStringConvertible {
         self.text = String(text)
     }
 
+    /// Nil for bytes that are no room's name.
+    package init?(utf8 bytes: UnsafeRawBufferPointer) {
+        guard isName(bytes.first == UInt8(ascii: "@") ? bytes.dropFirst() : bytes[...]) else { return nil }
+        text = String(decoding: bytes, as: UTF8.self)
+    }
+
     /// The inbox of a user, `@bob` for `bob`.
     package init(inboxOf user: UserName) {
         self.text = "@" + user.text
@@ -42,7 +48,12 @@ package struct RoomName: Hashable, Sendable, CustomStringConvertible {
 
 private func isName(_ bytes: some Collection<UInt8>) -> Bool {
     guard let first = bytes.first, bytes.count <= 128, isAlphanumeric(first) else { return false }
-    return bytes.dropFirst().allSatisfy { isAlphanumeric($0) || ".:_-".utf8.contains($0) }
+    return bytes.dropFirst().allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "."), UInt8(ascii: ":"), UInt8(ascii: "_"), UInt8(ascii: "-"): true
+        default: isAlphanumeric(byte)
+        }
+    }
 }
 
 private func isAlphanumeric(_ byte: UInt8) -> Bool {

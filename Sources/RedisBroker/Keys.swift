@@ -1,4 +1,5 @@
 import ChatProtocol
+import NIOCore
 
 /// The names of everything in Redis. All of a room's share the hash tag `{ROOM}`, so that in a cluster they are in one slot.
 struct Keys: Sendable {
@@ -9,6 +10,17 @@ struct Keys: Sendable {
     func sessions(_ room: RoomName) -> String { "\(prefix):{\(room.text)}:sessions" }
     func users(_ room: RoomName) -> String { "\(prefix):{\(room.text)}:users" }
     func channel(_ room: RoomName) -> String { "\(prefix):{\(room.text)}" }
+
+    /// The room of a channel; nil for any other channel.
+    func room(ofChannel channel: ByteBuffer) -> RoomName? {
+        channel.withUnsafeReadableBytes { bytes in
+            let start = prefix.utf8.count + 2
+            guard bytes.count > start, bytes[start - 1] == UInt8(ascii: "{"), bytes[start - 2] == UInt8(ascii: ":"),
+                bytes[bytes.count - 1] == UInt8(ascii: "}"), bytes[..<(start - 2)].elementsEqual(prefix.utf8)
+            else { return nil }
+            return RoomName(utf8: UnsafeRawBufferPointer(rebasing: bytes[start..<(bytes.count - 1)]))
+        }
+    }
 
     /// Node incarnation → its last heartbeat in ms by Redis' clock; 0 once it was declared dead.
     var nodes: String { "\(prefix):nodes" }

@@ -14,6 +14,8 @@ final class WatchedBroker: Broker, @unchecked Sendable {
     var latestReads = 0
     /// Whether reads fail.
     var isBroken = false
+    /// Gives the directory the answers about heads of logs that are held back; nil when none are.
+    var heldBack: [() -> Void]?
     /// What rooms' logs hold instead.
     var logs: [RoomName: ScriptedLog] = [:]
 
@@ -93,6 +95,13 @@ private final class WatchedCommands: BrokerCommands {
     }
 
     func readLatest(_ room: RoomName, before position: Position?, limit: Int) -> EventLoopFuture<LogSlice> {
+        if !isWatched, broker.heldBack != nil {
+            let promise = loop.makePromise(of: LogSlice.self)
+            broker.heldBack?.append { [commands] in
+                promise.completeWith(commands.readLatest(room, before: position, limit: limit))
+            }
+            return promise.futureResult
+        }
         if isWatched { broker.latestReads += 1 }
         if isWatched, broker.isBroken { return failure }
         if let log = broker.logs[room] { return answer(log.latest(limit)) }

@@ -195,7 +195,8 @@ package final class GatewayListener: Service, Sendable {
         let limits = configuration.limits
         let waterMarks = ChannelOptions.Types.WriteBufferWaterMark(
             low: limits.lowWaterMark, high: max(limits.lowWaterMark, limits.highWaterMark))
-        let receiving = AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 512, maximum: 16 * 1024)
+        // A connection keeps the buffer of its first read for life; who reads more gets larger ones.
+        let receiving = AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 256, maximum: 16 * 1024)
         return ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: configuration.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)

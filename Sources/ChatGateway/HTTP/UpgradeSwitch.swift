@@ -209,7 +209,7 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
     ) throws {
         let pipeline = context.pipeline.syncOperations
         let connection = WebSocketConnection(
-            session: session, limits: setting.limits, wheel: wheel, peerAddress: handshake.request.peerAddress,
+            session: session, wheel: wheel, peerAddress: handshake.request.peerAddress,
             isPlain: setting.isPlain)
         try pipeline.addHandler(connection, position: .after(self))
         var headers = headers

@@ -8,21 +8,38 @@ import NIOCore
 /// Confined to its connection's event loop.
 final class ChatSession: WebSocketSession, HubSession {
     /// What the sessions of one loop share.
-    struct Environment {
-        var node: String
-        var hub: LoopHub
-        var registry: SessionRegistry
-        var limits: StateMachine.Limits
-        var maxMessageBytes: Int
+    final class Environment {
+        let node: String
+        let hub: LoopHub
+        let registry: SessionRegistry
+        let limits: StateMachine.Limits
+        let maxMessageBytes: Int
         /// Seconds between pings, for `welcome`.
-        var heartbeat: Int
+        let heartbeat: Int
         /// How long a session that was lost still counts as present.
-        var presenceGrace: TimeAmount
+        let presenceGrace: TimeAmount
         /// Milliseconds since 1970.
-        var clock: @Sendable () -> UInt64
-        var logger: Logger
+        let clock: @Sendable () -> UInt64
+        let logger: Logger
         /// Nil where the node runs without authentication.
-        var authenticator: Authenticator?
+        let authenticator: Authenticator?
+
+        init(
+            node: String, hub: LoopHub, registry: SessionRegistry, limits: StateMachine.Limits, maxMessageBytes: Int,
+            heartbeat: Int, presenceGrace: TimeAmount, clock: @escaping @Sendable () -> UInt64, logger: Logger,
+            authenticator: Authenticator? = nil
+        ) {
+            self.node = node
+            self.hub = hub
+            self.registry = registry
+            self.limits = limits
+            self.maxMessageBytes = maxMessageBytes
+            self.heartbeat = heartbeat
+            self.presenceGrace = presenceGrace
+            self.clock = clock
+            self.logger = logger
+            self.authenticator = authenticator
+        }
     }
 
     let id = SessionID.random()
@@ -32,7 +49,8 @@ final class ChatSession: WebSocketSession, HubSession {
     var memberships: [RoomName: Member] = [:]
     var lagging: [RoomName] = []
     private var readsUnderWay = 0
-    private var waitingReads = CircularBuffer<() -> Void>()
+    /// Nil while nothing waits.
+    private var waitingReads: CircularBuffer<() -> Void>?
     private let environment: Environment
     private let onEnd: () -> Void
     private var state: StateMachine
@@ -327,15 +345,21 @@ final class ChatSession: WebSocketSession, HubSession {
             readsUnderWay += 1
             read().assumeIsolated().whenComplete { [self] result in
                 readsUnderWay -= 1
-                if connection == nil { return waitingReads.removeAll() }
+                if connection == nil {
+                    waitingReads = nil
+                    return
+                }
                 answer(result)
-                waitingReads.popFirst()?()
+                let next = waitingReads?.popFirst()
+                if waitingReads?.isEmpty == true { waitingReads = nil }
+                next?()
             }
         }
         if readsUnderWay < Self.readsAtOnce {
             start()
-        } else if waitingReads.count < Self.waitingReadsLimit {
-            waitingReads.append(start)
+        } else if waitingReads?.count ?? 0 < Self.waitingReadsLimit {
+            waitingReads = waitingReads ?? CircularBuffer(initialCapacity: 4)
+            waitingReads?.append(start)
         } else {
             refuse(
                 Refusal(

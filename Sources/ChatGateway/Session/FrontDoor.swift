@@ -3,21 +3,23 @@ import ChatProtocol
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOHTTP1
+import Synchronization
 
 /// Decides who may open a session on this node, and makes it.
 final class FrontDoor: Doorkeeper {
     /// Somebody who is counted until they leave.
     final class Place: Sendable {
-        private let release: NIOLockedValueBox<(@Sendable () -> Void)?>
+        /// One for all where nobody counts.
+        static let unlimited = Place {}
 
-        init(_ release: @escaping @Sendable () -> Void) { self.release = NIOLockedValueBox(release) }
+        private let isTaken = Atomic(true)
+        private let release: @Sendable () -> Void
+
+        init(_ release: @escaping @Sendable () -> Void) { self.release = release }
 
         /// Does nothing the second time.
         func leave() {
-            release.withLockedValue { release in
-                defer { release = nil }
-                return release
-            }?()
+            if isTaken.exchange(false, ordering: .relaxed) { release() }
         }
     }
 
@@ -204,7 +206,7 @@ final class FrontDoor: Doorkeeper {
     /// One of the sessions that a user may have on this node; nil when there is none left.
     private func seat(of user: UserName) -> Place? {
         let limit = settings.maxSessionsPerUser
-        guard limit > 0 else { return Place {} }
+        guard limit > 0 else { return .unlimited }
         let isFree = state.withLockedValue { state in
             guard state.sessionsByUser[user] ?? 0 < limit else { return false }
             state.sessionsByUser[user, default: 0] += 1

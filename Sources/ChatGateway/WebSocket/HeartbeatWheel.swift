@@ -14,6 +14,8 @@ protocol WheelRider: AnyObject {
 /// `@unchecked Sendable`: every method runs on ``eventLoop``, as each asserts, and so does the timer.
 final class HeartbeatWheel: @unchecked Sendable {
     let eventLoop: any EventLoop
+    /// Those of its riders.
+    let limits: WebSocketLimits
     private let tick: TimeAmount
     private var slots: [[ObjectIdentifier: any WheelRider]]
     private var current = 0
@@ -23,7 +25,10 @@ final class HeartbeatWheel: @unchecked Sendable {
 
     /// - Parameter period: between two beats of a rider.
     /// - Parameter precision: the longest wish for a tick.
-    init(eventLoop: any EventLoop, period: TimeAmount, precision: TimeAmount) {
+    init(
+        eventLoop: any EventLoop, period: TimeAmount, precision: TimeAmount, limits: WebSocketLimits = WebSocketLimits()
+    ) {
+        self.limits = limits
         let finest = TimeAmount.milliseconds(5)
         let tick = max(finest, min(precision, .nanoseconds(period.nanoseconds / 16), .milliseconds(500)))
         self.eventLoop = eventLoop
@@ -35,7 +40,8 @@ final class HeartbeatWheel: @unchecked Sendable {
     convenience init(eventLoop: any EventLoop, limits: WebSocketLimits) {
         let shortest = min(limits.stallTimeout, limits.closeTimeout, limits.handshakeTimeout)
         self.init(
-            eventLoop: eventLoop, period: limits.heartbeat, precision: .nanoseconds(shortest.nanoseconds / 8))
+            eventLoop: eventLoop, period: limits.heartbeat, precision: .nanoseconds(shortest.nanoseconds / 8),
+            limits: limits)
     }
 
     /// Begins a rider's beats.

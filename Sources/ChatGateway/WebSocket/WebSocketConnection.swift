@@ -15,7 +15,6 @@ package final class WebSocketConnection: ChannelInboundHandler {
     /// Whether little enough waits unsent that more may be sent without a second thought.
     package private(set) var isWritable = true
 
-    private let limits: WebSocketLimits
     private let wheel: HeartbeatWheel
     private var seat: Int?
     private var context: ChannelHandlerContext?
@@ -38,17 +37,18 @@ package final class WebSocketConnection: ChannelInboundHandler {
 
     /// - Parameter isPlain: nothing in the channel changes bytes on their way to the socket, as TLS would.
     init(
-        session: any WebSocketSession, limits: WebSocketLimits, wheel: HeartbeatWheel, peerAddress: String,
-        isPlain: Bool = false
+        session: any WebSocketSession, wheel: HeartbeatWheel, peerAddress: String, isPlain: Bool = false
     ) {
         self.eventLoop = wheel.eventLoop
         self.isPlain = isPlain
         self.session = session
-        self.limits = limits
         self.wheel = wheel
         self.peerAddress = peerAddress
+        let limits = wheel.limits
         self.decoder = FrameDecoder(maxMessageBytes: limits.maxMessageBytes, maxFragments: limits.maxFragments)
     }
+
+    private var limits: WebSocketLimits { wheel.limits }
 
     /// Tells the session that it may speak, and sends what it says together with what was written before it. The
     /// handler must be in the pipeline, and nothing below it that takes anything but bytes.

@@ -32,8 +32,6 @@ final class RedisSubscriber: RedisListening {
 
     private var ledger = SubscriptionLedger()
     private var probes: ProbeMonitor
-    /// The name of a channel, as it arrives, to its room: found without making a string of it.
-    private var rooms: [ByteBuffer: RoomName] = [:]
     private var probeName: ByteBuffer
     private var confirmed: [RoomName] = []
     private var isFlushScheduled = false
@@ -97,7 +95,6 @@ final class RedisSubscriber: RedisListening {
     }
 
     func subscribe(to room: RoomName) {
-        rooms[ByteBuffer(string: keys.channel(room))] = room
         ledger.subscribe(room)
         scheduleFlush()
     }
@@ -136,9 +133,8 @@ final class RedisSubscriber: RedisListening {
     }
 
     private func renewLog(_ room: RoomName) {
-        let milliseconds = Int(configuration.logIdleExpiry.nanoseconds / 1_000_000)
-        guard milliseconds > 0 else { return }
-        commands.send(["PEXPIRE", .text(keys.log(room)), .integer(milliseconds)])
+        guard configuration.logTimeToLive > 0 else { return }
+        commands.send(["PEXPIRE", .text(keys.log(room)), .integer(configuration.logTimeToLive)])
     }
 
     // MARK: Connection
@@ -158,7 +154,6 @@ final class RedisSubscriber: RedisListening {
         probes.stopped()
         ledger.disconnected()
         confirmed.removeAll()
-        rooms = rooms.filter { ledger.isWanted($0.value) }
         delegate?.subscriptionsLost()
         stateChanged()
     }
@@ -177,7 +172,6 @@ final class RedisSubscriber: RedisListening {
         send(.text(subscribeWord), batch.subscribe)
         send(.text(unsubscribeWord), batch.unsubscribe)
         for room in batch.subscribe { renewLog(room) }
-        for room in batch.forgotten { rooms[ByteBuffer(string: keys.channel(room))] = nil }
         if !batch.standing.isEmpty { delegate?.subscribed(to: batch.standing) }
     }
 
@@ -201,10 +195,10 @@ final class RedisSubscriber: RedisListening {
         }
         if case .bulk(let payload) = parts[2] {
             heard(payload, on: channel)
-        } else if let room = rooms[channel] {
+        } else if channel == probeName {
+            if kind != subscribed { lostProbes(nil) }
+        } else if let room = keys.room(ofChannel: channel) {
             confirmed(kind, room)
-        } else if channel == probeName, kind != subscribed {
-            lostProbes(nil)
         }
     }
 
@@ -224,15 +218,12 @@ final class RedisSubscriber: RedisListening {
     }
 
     private func heard(_ payload: ByteBuffer, on channel: ByteBuffer) {
-        guard let room = rooms[channel] else {
-            if channel == probeName { heardProbe(payload) } else { counters.publicationsDropped.add() }
-            return
-        }
-        hasHeardPublication = true
-        guard ledger.isWanted(room) else {
+        if channel == probeName { return heardProbe(payload) }
+        guard let room = keys.room(ofChannel: channel), ledger.isWanted(room) else {
             counters.publicationsDropped.add()
             return
         }
+        hasHeardPublication = true
         do {
             let publication = try PublicationCodec.parse(payload)
             counters.publicationsReceived.add()

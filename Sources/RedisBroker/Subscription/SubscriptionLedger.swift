@@ -11,8 +11,6 @@ struct SubscriptionLedger {
         var unsubscribe: [RoomName] = []
         /// Wanted again before Redis was told otherwise: they stand already.
         var standing: [RoomName] = []
-        /// Nothing of these rooms can arrive any more.
-        var forgotten: [RoomName] = []
     }
 
     private enum State { case off, subscribing, on, unsubscribing }
@@ -82,7 +80,6 @@ struct SubscriptionLedger {
                 entry.isAwaited = false
             case (.off, false):
                 entries[room] = nil
-                batch.forgotten.append(room)
                 continue
             case (.subscribing, _), (.unsubscribing, _):
                 break

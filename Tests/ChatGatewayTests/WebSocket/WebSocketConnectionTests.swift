@@ -18,7 +18,7 @@ struct WebSocketConnectionTests {
             var limits = WebSocketLimits()
             configure(&limits)
             connection = WebSocketConnection(
-                session: session, limits: limits,
+                session: session,
                 wheel: HeartbeatWheel(eventLoop: channel.embeddedEventLoop, limits: limits), peerAddress: "192.0.2.1")
             try channel.pipeline.syncOperations.addHandlers([flushes, connection])
             try channel.connect(to: SocketAddress(ipAddress: "192.0.2.1", port: 1)).wait()
@@ -243,7 +243,7 @@ struct WebSocketConnectionTests {
             if event == .opened { connection.close(.policyViolation, reason: "no") }
         }
         let connection = WebSocketConnection(
-            session: session, limits: WebSocketLimits(),
+            session: session,
             wheel: HeartbeatWheel(eventLoop: rig.channel.embeddedEventLoop, limits: WebSocketLimits()), peerAddress: "")
         try rig.channel.pipeline.syncOperations.addHandler(connection)
         connection.start()
