@@ -42,7 +42,8 @@ extension RandomSchedule {
         }
         note("the log has \(zip(log, texts).map { "\($0.position) \($1)" })")
         let stored = Set(texts)
-        if stored.count < texts.count { complain("stored twice: \(texts)") }
+        // A log that was deleted or trimmed cannot know what it held.
+        if stored.count < texts.count, !kind.hasLosses { complain("stored twice: \(texts)") }
         for id in acknowledged.subtracting(stored).sorted() where !forgotten.contains(id) {
             if !kind.hasFailovers { complain("\(id) was acknowledged and is not in the log") }
         }
