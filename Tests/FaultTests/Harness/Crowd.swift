@@ -43,7 +43,7 @@ final class Crowd: Sendable {
             let end = min(start + atATime, count)
             let ports = ports.withLock { $0 }
             for number in start..<end { connect(number, to: ports[number % ports.count]) }
-            try await eventually("\(end) listeners are in", within: .seconds(60)) { self.joined >= end ? true : nil }
+            try await eventually("\(end) listeners are in", within: .seconds(120)) { self.joined >= end ? true : nil }
         }
     }
 

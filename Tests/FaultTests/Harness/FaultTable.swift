@@ -25,10 +25,11 @@ final class FaultTable: Sendable {
 
         fileprivate var words: String { "| \(fault) | \(seen) |" }
 
-        fileprivate var markdown: String { "\(words) \(Self.text(healed)) | \(Self.text(silence)) |" }
+        fileprivate var markdown: String { words + Self.cell(healed) + Self.cell(silence) }
 
-        private static func text(_ duration: Duration?) -> String {
-            duration.map { String(format: "%.1f s", $0 / .seconds(1)) } ?? ""
+        /// Rounded up: what was measured is a bound.
+        private static func cell(_ duration: Duration?) -> String {
+            duration.map { String(format: " %.1f s |", ($0 / .milliseconds(100)).rounded(.up) / 10) } ?? " |"
         }
     }
 

@@ -81,7 +81,9 @@ final class Traffic: Sendable {
 
     private func flow(while work: (Traffic) async throws -> Void) async throws {
         for member in wire { Task { await member.stay() } }
-        for member in wire { try await eventually("\(member.user) is in") { member.isJoined ? true : nil } }
+        for member in wire {
+            try await eventually("\(member.user) is in", within: .seconds(60)) { member.isJoined ? true : nil }
+        }
         let isOver: @Sendable () -> Bool = { !self.isSending.load(ordering: .relaxed) }
         var senders: [Task<Void, any Error>] = []
         for member in library.prefix(plan.librarySenders) {
@@ -91,11 +93,13 @@ final class Traffic: Sendable {
             senders.append(Task { try await member.send(every: self.plan.interval, until: isOver) })
         }
         defer { isSending.store(false, ordering: .relaxed) }
-        try await eventually("messages flow") { self.senders.allSatisfy { $0.count >= 5 } ? true : nil }
+        try await eventually("messages flow", within: .seconds(60)) {
+            self.senders.allSatisfy { $0.count >= 5 } ? true : nil
+        }
         struck()
         try await work(self)
         moments.withLock { if $0.healed == nil { $0.healed = .now } }
-        try await eventually("every sender is acknowledged again", within: .seconds(30)) {
+        try await eventually("every sender is acknowledged again", within: .seconds(60)) {
             self.firstAcknowledgements.contains(nil) ? nil : true
         }
         try await pause(.milliseconds(300))

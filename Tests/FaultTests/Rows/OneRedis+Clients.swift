@@ -123,10 +123,10 @@ extension FaultTests.OneRedis {
         await victim.kill()
         traffic.healed()
         for number in 0..<3 { try await call(rooms, at: ports[2], "meanwhile-\(number)") }
-        try await eventually("all are back", within: .seconds(60)) { crowd.joined == count ? true : nil }
+        try await eventually("all are back", within: .seconds(120)) { crowd.joined == count ? true : nil }
         traffic.othersAreServed()
         try await call(rooms, at: ports[2], "after")
-        _ = try? await eventually("all have all", within: .seconds(30)) {
+        _ = try? await eventually("all have all", within: .seconds(60)) {
             crowd.all.allSatisfy { $0.received >= 5 } ? true : nil
         }
         let wrong = crowd.all.enumerated().filter { $1.received != 5 || !$1.complaints.isEmpty }
@@ -156,18 +156,22 @@ extension FaultTests.OneRedis {
         for gateway in stage.gateways { twins.append(try await Guest.connect("twin", to: gateway, in: room)) }
         let listener = try await Guest.connect("listener", to: stage.gateways[0], in: room)
         let ids = (0..<30).map { "\(room)-\($0)" }
+        var sent = twins.map { _ in 0 }
         for (number, id) in ids.enumerated() {
             for (index, twin) in twins.enumerated() {
                 for copy in 0...(number + index) % 5 {
                     let retry = copy == 0 && index == number % 3 ? "" : #","retry":true"#
                     try await twin.send(#"{"type":"message","id":"\#(id)","room":"\#(room)","text":"\#(id)"\#(retry)}"#)
+                    sent[index] += 1
                 }
             }
         }
         var positions: [String: Set<String>] = [:]
-        for twin in twins {
-            try await twin.catchUp()
-            for ack in twin.events where ack.type == "ack" {
+        for (twin, count) in zip(twins, sent) {
+            var acks = 0
+            while acks < count {
+                let ack = try await twin.event("ack \(acks + 1) of \(count)") { $0.type == "ack" }
+                acks += 1
                 positions[ack.id ?? "", default: []].insert(ack.position ?? "")
             }
         }
