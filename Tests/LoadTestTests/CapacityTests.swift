@@ -22,7 +22,7 @@ struct CapacityTests {
         var (demand, machines) = (demand, CapacityMachines())
         change(&demand, &machines)
         let model = CapacityModel(demand, on: machines, coefficients: only(values))
-        let all = model.gatewayUse(gateways) + model.redisUse(gateways: gateways)
+        let all = model.gatewayUse(gateways) + model.redisUse(gateways: gateways, shards: 1)
         return try #require(all.first { $0.kind == kind }).total
     }
 
@@ -53,15 +53,15 @@ struct CapacityTests {
         // Microseconds a second.
         #expect(try use(.gatewayCPU, [.receive: 10]) == 1_000_000)
         #expect(try use(.gatewayCPU, [.hear: 5]) == 500_000)
-        // A write for each delivery, and one for each acknowledgement.
-        #expect(try use(.gatewayCPU, [.write: 4]) == 8_400_000)
+        // A write for each delivery, and for every second acknowledgement.
+        #expect(try use(.gatewayCPU, [.write: 4]) == 8_200_000)
         #expect(try use(.gatewayCPU, [.deliver: 0.5]) == 1_000_000)
         #expect(try use(.gatewayCPU, [.kilobyte: 1, .envelope: 72]) == 400_000)
         #expect(try use(.gatewayCPU, [.connect: 180]) == 100_000)
         #expect(try use(.gatewayCPU, [.heartbeat: 1]) == 40_000)
         #expect(try use(.gatewayMemory, [.connection: 8000]) == 8e9)
         #expect(try use(.gatewayMemory, [.gateway: 1e8], gateways: 3) == 3e8)
-        #expect(try use(.gatewayNetwork, [.envelope: 72]) == 2_000_000 * 200 + 2_100_000 * CapacityModel.packetHeader)
+        #expect(try use(.gatewayNetwork, [.envelope: 72]) == 2_000_000 * 200 + 2_050_000 * CapacityModel.packetHeader)
         #expect(try use(.redisCPU, [.redisCall: 8]) == 800_000)
         #expect(try use(.redisCPU, [.redisAppend: 3]) == 300_000)
         #expect(try use(.redisCPU, [.redisJoin: 18]) == 10_000)
@@ -85,7 +85,7 @@ struct CapacityTests {
             CapacityDemand(users: 1000, rooms: 1, rate: 2), coefficients: only([.turn: 1, .write: 1]))
         // 2,000 a second, two in a millisecond.
         #expect(model.messagesPerWrite == 3)
-        #expect(abs(model.gatewayUse(1)[0].total - (2_000_000.0 / 3 + 2000)) < 1)
+        #expect(abs(model.gatewayUse(1)[0].total - (2_000_000.0 / 3 + 1000)) < 1)
         // From four gateways with four cores each, which do not wait for each other.
         #expect(model.messagesPerCall(4) == 1.125)
     }
@@ -101,6 +101,14 @@ struct CapacityTests {
         // Two a second: 2 × (e^-1.5 + e^-2.5 + e^-4.5 + …).
         #expect(abs(audits(2) - 2 * (0.2231 + 0.0821 + 0.0111 + 0.0015 + 0.0002)) < 0.001)
         #expect(audits(0.5) > audits(2) && audits(0.5) > audits(0.05))
+    }
+
+    @Test("Who has little to do wakes up for everything, who has much for all that came within a turn")
+    func wakes() {
+        let model = CapacityModel(demand, coefficients: only([.turn: 1]))
+        #expect(abs(model.wakes(10, threads: 1) - 10) < 0.2)
+        #expect(model.wakes(1000, threads: 1) == 500)
+        #expect(abs(model.wakes(1_000_000, threads: 4) - 4000) < 20)
     }
 
     @Test("There are as many gateways as suffice when the spare ones are gone, and not one more")
@@ -123,9 +131,9 @@ struct CapacityTests {
                 let fewer = model.gatewayUse(needed - 1)
                 #expect(fewer.contains { $0.utilisation(of: needed - 1) > machines.utilisation }, "\(plan.table)")
             }
-            let redis = model.redisUse(gateways: Double(plan.gateways))
             if plan.shards > 1 {
                 let fewer = Double(plan.shards - 1)
+                let redis = model.redisUse(gateways: Double(plan.gateways), shards: fewer)
                 #expect(redis.contains { $0.utilisation(of: fewer) > machines.utilisation }, "\(plan.table)")
             }
         }

@@ -56,7 +56,7 @@ package struct CapacityCheck: Sendable {
             points.append(
                 Point(
                     what: "Redis CPU", measured: redis / report.seconds,
-                    modelled: model.redisUse(gateways: count)[0].total / 1e6))
+                    modelled: model.redisUse(gateways: count, shards: 1)[0].total / 1e6))
         }
         rows.append(Row(name: name, demand: demand, points: points))
     }

@@ -8,6 +8,7 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
     case connect
     case heartbeat
     case audit
+    case wake
     case turn
     case gateway
     case connection
@@ -18,6 +19,7 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
     case redisPublish = "redis-publish"
     case redisJoin = "redis-join"
     case redisAudit = "redis-audit"
+    case redisWake = "redis-wake"
     case redisReplica = "redis-replica"
     case redisMessage = "redis-message"
     case redisMember = "redis-member"
@@ -30,8 +32,9 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
 
     package var unit: Unit {
         switch self {
-        case .receive, .hear, .write, .deliver, .kilobyte, .connect, .heartbeat, .audit, .redisCall, .redisAppend,
-            .redisPublish, .redisJoin, .redisAudit, .redisReplica:
+        case .receive, .hear, .write, .deliver, .kilobyte, .connect, .heartbeat, .audit, .wake, .redisCall,
+            .redisAppend,
+            .redisPublish, .redisJoin, .redisAudit, .redisWake, .redisReplica:
             .microseconds
         case .turn: .milliseconds
         case .gateway, .connection, .room, .envelope, .redisMessage, .redisMember: .bytes
@@ -48,7 +51,8 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
         case .connect: "for a connection: handshake, join, and its end"
         case .heartbeat: "for a ping and its pong"
         case .audit: "to compare a quiet room with the end of its log"
-        case .turn: "within which messages to a room leave together"
+        case .wake: "each time that an event loop wakes up to do something"
+        case .turn: "within which things come together, once there is much to do"
         case .gateway: "of memory of a gateway without anybody, its bounded buffers full"
         case .connection: "for each connection"
         case .room: "for each room with a member on the gateway"
@@ -58,6 +62,7 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
         case .redisPublish: "for each gateway that hears the publication"
         case .redisJoin: "for a join and the leaving"
         case .redisAudit: "to say where a quiet room's log ends"
+        case .redisWake: "each time that Redis wakes up to do something"
         case .redisReplica: "for each message and replica"
         case .redisMessage: "of Redis's memory around the text of a message in a log"
         case .redisMember: "for each member of a room"
@@ -67,27 +72,29 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
     /// As measured on the machine of the README's page on capacity.
     package var measured: Double {
         switch self {
-        case .receive: 10
-        case .hear: 5
-        case .write: 4
-        case .deliver: 0.2
-        case .kilobyte: 0.3
-        case .connect: 200
-        case .heartbeat: 10
-        case .audit: 15
+        case .receive: 4
+        case .hear: 4
+        case .write: 10
+        case .deliver: 0.03
+        case .kilobyte: 1
+        case .connect: 900
+        case .heartbeat: 15
+        case .audit: 27
+        case .wake: 85
         case .turn: 1
-        case .gateway: 150e6
-        case .connection: 8000
-        case .room: 1500
+        case .gateway: 260e6
+        case .connection: 7900
+        case .room: 3500
         case .envelope: 170
-        case .redisCall: 8
+        case .redisCall: 10
         case .redisAppend: 3
-        case .redisPublish: 2
-        case .redisJoin: 30
-        case .redisAudit: 6
-        case .redisReplica: 3
-        case .redisMessage: 180
-        case .redisMember: 300
+        case .redisPublish: 3
+        case .redisJoin: 200
+        case .redisAudit: 12
+        case .redisWake: 170
+        case .redisReplica: 5
+        case .redisMessage: 190
+        case .redisMember: 110
         }
     }
 }

@@ -18,6 +18,9 @@ package struct CapacityModel: Sendable {
         gateways * (1 - Power.of(1 - 1 / gateways, demand.membersPerRoom))
     }
 
+    /// To clients' sockets. About every second acknowledgement leaves together with the sender's own copy.
+    package var writes: Double { demand.deliveries / messagesPerWrite + demand.messages / 2 }
+
     /// Messages of a room that leave a gateway in one write to a member.
     package var messagesPerWrite: Double { 1 + demand.messagesPerRoom * coefficients[.turn] / 1000 }
 
@@ -43,9 +46,14 @@ package struct CapacityModel: Sendable {
     /// Seconds between two looks at a room in which nothing happens.
     private static let longestPause = 60.0
 
+    /// How often a second so many threads wake up when so many things happen to them all together: for each of them while
+    /// there is little to do, and once in a turn for all that has come when there is much.
+    func wakes(_ events: Double, threads: Double) -> Double {
+        events / (1 + events / threads * coefficients[.turn] / 1000)
+    }
+
     /// All that so many gateways do and hold, together.
     package func gatewayUse(_ gateways: Double) -> [CapacityResource] {
-        let writes = demand.deliveries / messagesPerWrite + demand.messages
         let heard = demand.messages / messagesPerCall(gateways) * listeners(of: gateways)
         let bytes = demand.payload + coefficients[.envelope]
         return [
@@ -60,6 +68,8 @@ package struct CapacityModel: Sendable {
                     term("connections made", demand.connects, .connect),
                     term("quiet rooms compared with their logs", audits(gateways), .audit),
                     term("pings", demand.users / demand.heartbeat, .heartbeat),
+                    term(
+                        "wake-ups", wakes(demand.messages + heard, threads: gateways * machines.gatewayCores), .wake),
                 ]),
             CapacityResource(
                 .gatewayMemory, unitCapacity: machines.gatewayMemory,
@@ -77,8 +87,8 @@ package struct CapacityModel: Sendable {
         ]
     }
 
-    /// All that Redis does and holds for so many gateways, all shards together.
-    package func redisUse(gateways: Double) -> [CapacityResource] {
+    /// All that so many shards of Redis do and hold for so many gateways, together.
+    package func redisUse(gateways: Double, shards: Double) -> [CapacityResource] {
         let calls = demand.messages / messagesPerCall(gateways)
         let heard = calls * listeners(of: gateways)
         let bytes = demand.payload + coefficients[.envelope]
@@ -94,6 +104,7 @@ package struct CapacityModel: Sendable {
                     term("joins", joins, .redisJoin),
                     term("quiet rooms compared with their logs", audits(gateways), .redisAudit),
                     term("messages copied to replicas", demand.messages * machines.replicas, .redisReplica),
+                    term("wake-ups", wakes(calls, threads: shards), .redisWake),
                 ]),
             CapacityResource(
                 .redisMemory, unitCapacity: machines.redisMemory,

@@ -22,12 +22,14 @@ package struct CapacityPlan: Sendable {
     /// - Throws: ``InvalidPlan`` when no number of machines is enough.
     package init(_ model: CapacityModel) throws(InvalidPlan) {
         let limit = model.machines.utilisation
-        let needed = try Self.gatewaysNeeded(by: model, upTo: limit)
+        let needed = try Self.fewest("gateways", upTo: limit) { model.gatewayUse($0) }
         let all = needed + model.machines.spareGateways
         // What one Redis has to do for each gateway is the most when all are there.
-        let redis = model.redisUse(gateways: all)
-        let shards = redis.map { $0.units(upTo: limit) }.max() ?? 1
-        guard shards <= model.demand.rooms, shards <= Self.most else {
+        let shards = try Self.fewest("shards of such a Redis", upTo: limit) {
+            model.redisUse(gateways: all, shards: $0)
+        }
+        let redis = model.redisUse(gateways: all, shards: shards)
+        guard shards <= model.demand.rooms else {
             throw InvalidPlan(
                 flag: "rooms",
                 message: "\(Decimals.grouped(shards)) shards of Redis would be needed, and a room is on one of them: "
@@ -49,16 +51,16 @@ package struct CapacityPlan: Sendable {
             }
     }
 
-    /// The fewest that are enough. The more there are the less each has to do, although more of them hear each room.
-    private static func gatewaysNeeded(by model: CapacityModel, upTo limit: Double) throws(InvalidPlan) -> Double {
-        func areEnough(_ count: Double) -> Bool {
-            model.gatewayUse(count).allSatisfy { $0.utilisation(of: count) <= limit }
-        }
+    /// The fewest that are enough. The more there are the less each has to do, although more gateways hear each room.
+    private static func fewest(
+        _ what: String, upTo limit: Double, _ use: (Double) -> [CapacityResource]
+    ) throws(InvalidPlan) -> Double {
+        func areEnough(_ count: Double) -> Bool { use(count).allSatisfy { $0.utilisation(of: count) <= limit } }
         var (low, high) = (0.0, 1.0)
         while !areEnough(high) {
             (low, high) = (high, high * 2)
             guard high <= most else {
-                throw InvalidPlan(flag: "gateway-memory", message: "no number of such gateways is enough")
+                throw InvalidPlan(flag: "utilisation", message: "no number of \(what) is enough")
             }
         }
         while high - low > 1 {
@@ -125,6 +127,8 @@ package struct CapacityPlan: Sendable {
             "deliveries/s = messages/s × members of a room = \(Decimals.grouped(demand.deliveries))",
             "gateways that hear a room = gateways × (1 - (1 - 1/gateways)^members) = "
                 + Decimals.fixed(model.listeners(of: all), digits: 2),
+            "writes/s = deliveries/s / messages in a write + messages/s / 2 = " + Decimals.grouped(model.writes),
+            "wake-ups/s of a thread = events/s / (1 + events/s × turn), events: messages and publications",
             "messages in a write = 1 + messages/s of a room × turn of \(turn) ms = "
                 + Decimals.fixed(model.messagesPerWrite, digits: 2),
             "messages in a call of the script = 1 + messages/s of a room / gateways / \(cores) cores × turn = "
