@@ -12,7 +12,6 @@ import ServiceLifecycle
 /// move, evenly spread, and those that stay are closed with 1012.
 package final class Gateway: Service {
     private let configuration: GatewayConfiguration
-    private let broker: any Broker
     private let group: any EventLoopGroup
     private let storeStatus: @Sendable () -> BrokerStatus
     private let addBrokerMetrics: @Sendable (inout PrometheusText) -> Void
@@ -20,6 +19,7 @@ package final class Gateway: Service {
     /// Seconds since 1970.
     private let startedAt = Double(WallClock.milliseconds()) / 1000
     private let directory: RoomDirectory
+    private let moderator: Moderator
     private let lanes: [Lane]
     private let door: FrontDoor
     private let authenticator: Authenticator?
@@ -38,33 +38,35 @@ package final class Gateway: Service {
     ///   - storeStatus: asked from any thread.
     ///   - addBrokerMetrics: appends the broker's own metrics.
     package init(
-        configuration: GatewayConfiguration, broker: any Broker, group: any EventLoopGroup,
+        configuration: GatewayConfiguration, broker: any ModeratedBroker, group: any EventLoopGroup,
         storeStatus: @escaping @Sendable () -> BrokerStatus,
         addBrokerMetrics: @escaping @Sendable (inout PrometheusText) -> Void, logger: Logger
     ) async throws {
         self.configuration = configuration
-        self.broker = broker
         self.group = group
         self.storeStatus = storeStatus
         self.addBrokerMetrics = addBrokerMetrics
         self.logger = logger
         let directory = RoomDirectory(broker: broker, logger: logger)
         self.directory = directory
+        let moderator = Moderator(broker: broker, logger: logger)
+        self.moderator = moderator
         var authenticator: Authenticator?
         if let authentication = configuration.authentication {
-            authenticator = try await Authenticator(authentication, logger: logger)
+            authenticator = try await Authenticator(authentication, sanctions: moderator.sanctions, logger: logger)
         }
         self.authenticator = authenticator
         pendingHandshakes = PendingHandshakes(limit: configuration.maxPendingHandshakes)
         tls = try configuration.tls.map { try TLSIdentity($0, logger: logger) }
         opsTLS = try configuration.opsTLS.map { try TLSIdentity($0, logger: logger) }
+        let retryRates = RequestRates(perSecond: configuration.retriesPerSecond, burst: 10)
         var lanes: [Lane] = []
         var environments: [NIOLoopBound<ChatSession.Environment>] = []
         for (index, loop) in group.makeIterator().enumerated() {
             let (lane, environment) = try await loop.submit { [authenticator] in
                 Self.makeLane(
-                    index: index, on: loop, broker: broker, directory: directory, configuration: configuration,
-                    authenticator: authenticator, logger: logger)
+                    index: index, on: loop, broker: broker, directory: directory, moderator: moderator,
+                    configuration: configuration, authenticator: authenticator, retryRates: retryRates, logger: logger)
             }.get()
             lanes.append(lane)
             environments.append(environment)
@@ -77,13 +79,21 @@ package final class Gateway: Service {
                 maxConnections: configuration.maxConnections,
                 maxConnectionsPerAddress: configuration.maxConnectionsPerAddress,
                 maxSessionsPerUser: configuration.maxSessionsPerUser),
-            authenticator: authenticator, environments: environments, storeStatus: storeStatus)
-        try await directory.start(hubs: lanes.map(\.hub)).get()
+            authenticator: authenticator, sanctions: moderator.sanctions, environments: environments,
+            storeStatus: storeStatus)
+        try await directory.start(hubs: lanes.map(\.hub), moderator: moderator).get()
+        try await moderator.start { [lanes] order, age in
+            let loop = moderator.eventLoop
+            let concerned = lanes.map { lane in
+                lane.hub.eventLoop.submit { lane.registry.value.carryOut(order, age: age, at: .now()) }
+            }
+            return EventLoopFuture.whenAllSucceed(concerned, on: loop).map { $0.reduce(0, +) }
+        }.get()
     }
 
     private static func makeLane(
-        index: Int, on loop: any EventLoop, broker: any Broker, directory: RoomDirectory,
-        configuration: GatewayConfiguration, authenticator: Authenticator?, logger: Logger
+        index: Int, on loop: any EventLoop, broker: any Broker, directory: RoomDirectory, moderator: Moderator,
+        configuration: GatewayConfiguration, authenticator: Authenticator?, retryRates: RequestRates, logger: Logger
     ) -> (Lane, NIOLoopBound<ChatSession.Environment>) {
         let hub = LoopHub(
             eventLoop: loop, index: index, broker: broker, directory: directory, clock: { WallClock.microseconds() })
@@ -96,7 +106,8 @@ package final class Gateway: Service {
             maxMessageBytes: configuration.maxMessageBytes,
             heartbeat: Int(configuration.heartbeat.nanoseconds / 1_000_000_000),
             presenceGrace: configuration.presenceGrace, clock: { WallClock.milliseconds() }, logger: logger,
-            authenticator: authenticator)
+            authenticator: authenticator, moderator: moderator, retryRates: retryRates,
+            maxJSONDepth: configuration.maxJSONDepth)
         return (
             Lane(hub: hub, registry: NIOLoopBound(registry, eventLoop: loop)),
             NIOLoopBound(environment, eventLoop: loop)
@@ -161,7 +172,7 @@ package final class Gateway: Service {
         let router = Router(context: HTTPContext.self, options: .autoGenerateHeadEndpoints)
         router.middlewares.add(JSONErrors())
         WebAssets(needsToken: authenticator != nil).add(to: router)
-        roomRoutes.add(to: router)
+        addAPI(to: router)
         var foundation: GatewayListener.Foundation?
         if let tls {
             foundation = { channel in try channel.pipeline.syncOperations.addHandler(tls.makeHandler()) }
@@ -171,36 +182,24 @@ package final class Gateway: Service {
             foundation: foundation, logger: logger)
     }
 
-    private var roomRoutes: RoomRoutes {
+    private func addAPI(to router: Router<HTTPContext>) {
         let access = APIAccess(
             door: door, origins: OriginPolicy(allowed: configuration.allowedOrigins), authenticator: authenticator,
             clock: { WallClock.milliseconds() })
-        return RoomRoutes(
+        let group = router.group().add(middleware: CrossOrigin(access: access)).add(
+            middleware: JSONErrors { [door] in door.refusedRequest($0) })
+        RoomRoutes(
             access: access,
             settings: .init(
                 heartbeat: configuration.heartbeat, maxMessageBytes: configuration.maxMessageBytes,
-                messagesPerSecond: configuration.messagesPerSecond, presenceGrace: configuration.presenceGrace),
-            environments: environments, endSessions: { [self] in await endSessions(of: $0) })
-    }
-
-    /// Closes a user's sessions on this node.
-    ///
-    /// - Returns: how many there were.
-    private func endSessions(of user: UserName) async -> Int {
-        var closed = 0
-        for lane in lanes {
-            closed +=
-                (try? await lane.hub.eventLoop.submit {
-                    let registry = lane.registry.value
-                    let sessions = registry.sessions.filter { $0.user == user }
-                    let streams = registry.streams.filter { $0.user == user }
-                    for session in sessions { session.close(.policyViolation, reason: "ended by an operator") }
-                    for stream in streams { stream.end() }
-                    return sessions.count + streams.count
-                }.get()) ?? 0
-        }
-        logger.notice("Sessions were ended", metadata: ["user": "\(user)", "closed": "\(closed)"])
-        return closed
+                messagesPerSecond: configuration.messagesPerSecond, presenceGrace: configuration.presenceGrace,
+                maxJSONDepth: configuration.maxJSONDepth),
+            environments: environments
+        ).add(to: group)
+        ModerationRoutes(moderator: moderator) { request, context in
+            try access.checkAdministrator(
+                request, from: context.peerAddress, query: try access.query(of: request))
+        }.add(to: group)
     }
 
     private func makeOperationsListener() -> OperationsListener {
@@ -208,7 +207,8 @@ package final class Gateway: Service {
             host: configuration.opsHost, port: configuration.opsPort, group: group, tls: opsTLS, logger: logger,
             readiness: { [self] in readiness },
             metrics: { [self] in await metricsPage() },
-            endSessions: { [self] in await endSessions(of: $0) },
+            // Who reaches this port is an operator.
+            addRoutes: { ModerationRoutes(moderator: moderator) { _, _ in }.add(to: $0.group()) },
             onListening: { [logger] address in
                 logger.info("Listening for operators", metadata: ["address": "\(address.hostAndPort)"])
             })
@@ -222,6 +222,8 @@ package final class Gateway: Service {
             return .notReady(HTTPRefusal(.serviceUnavailable, .draining, "this node is about to stop"))
         }
         switch storeStatus() {
+        case .available where !moderator.sanctions.isKnown:
+            return .notReady(HTTPRefusal(.serviceUnavailable, .unavailable, "the orders are not read yet"))
         case .available: return .ready
         case .unavailable(let reason):
             return .notReady(HTTPRefusal(.serviceUnavailable, .unavailable, "the store is away: \(reason)"))
@@ -239,6 +241,7 @@ package final class Gateway: Service {
         }
         metrics.directory = (try? await directory.metrics().get()) ?? .init()
         metrics.handshakeRefusals = door.refusals
+        metrics.requestRefusals = door.requestRefusals
         metrics.pendingHandshakes = pendingHandshakes.count
         metrics.droppedHandshakes = pendingHandshakes.dropped
         metrics.refusedTokens = authenticator?.failures ?? [:]

@@ -20,12 +20,20 @@ package struct GatewayConfiguration: Sendable {
     package var authentication: AuthenticationConfiguration?
     /// Of one frame's JSON. Four times as many are still answered, with `message_too_large`.
     package var maxMessageBytes = 16 * 1024
+    /// Objects and arrays inside one another in it.
+    package var maxJSONDepth = 32
+    /// Frames that one message may come in.
+    package var maxFragments = 1024
+    /// Of all header fields of a request, names and values.
+    package var maxHeaderBytes = 16 * 1024
     /// 0 for none, as for the next ones.
     package var maxConnections = 0
     package var maxConnectionsPerAddress = 0
     package var maxSessionsPerUser = 0
     package var maxPendingHandshakes = 0
     package var joinsPerSecond = 0
+    /// Of one user, with a burst of ten seconds.
+    package var retriesPerSecond = 0
     /// Who may say where a connection comes from.
     package var trustedProxies = ProxyTrust()
     package var maxRoomsPerSession = 0
@@ -48,6 +56,8 @@ package struct GatewayConfiguration: Sendable {
     var webSocketLimits: WebSocketLimits {
         var limits = WebSocketLimits()
         limits.maxMessageBytes = 4 * maxMessageBytes
+        limits.maxFragments = maxFragments
+        limits.headerBytes = maxHeaderBytes
         limits.heartbeat = heartbeat
         limits.unreadOutputBytes = unreadOutputBytes
         limits.stallTimeout = stallTimeout

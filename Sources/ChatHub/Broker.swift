@@ -65,6 +65,9 @@ package protocol BrokerCommands: AnyObject {
     /// whoever has passed them would not hear what they now stand for. For a second after a replacement such appends
     /// wait, so that nodes can give back first what was lost (``restore(_:to:)``).
     ///
+    /// Fails with ``BrokerError/Code/forbidden(_:)`` what the room's rules forbid; a repetition of what is stored is none of
+    /// that.
+    ///
     /// - Parameter known: the last position that the caller has seen in the room (`.zero`: none).
     func append(
         _ draft: Draft, to room: RoomName, known: Position,
@@ -94,7 +97,9 @@ package protocol BrokerCommands: AnyObject {
     func restore(_ tail: [LogEntry], after previous: Position?, to room: RoomName) -> EventLoopFuture<Restoration>
 
     /// Counts a session into a room; idempotent. The user's first session there is announced as `user_joined` to all
-    /// but `session`. Repeated by the broker itself when the store lost it, until ``leave(_:session:)``.
+    /// but `session`. Repeated by the broker itself when the store lost it, until ``leave(_:session:)``. Fails with
+    /// ``BrokerError/Code/forbidden(_:)`` when the user is banned from the room or has no place in it; a repetition that is
+    /// refused is heard as ``ControlEvent/displaced(_:from:_:)``.
     func enter(_ room: RoomName, session: SessionID, user: UserName) -> EventLoopFuture<Roster>
 
     /// Counts a session out of a room; idempotent. The user's last session anywhere is announced as `user_left`. The
@@ -222,6 +227,8 @@ package enum Publication: Sendable, Equatable {
     /// So many users are in a room after changes that are not told one by one, because the room is a crowd
     /// (``PresenceFeed/crowdLimit``).
     case count(Int, revision: UInt64)
+    /// What nodes say to each other, in ``ChatProtocol/RoomName/control`` only.
+    case control(ControlEvent)
 }
 
 /// Consecutive messages of one room, as published.
@@ -276,11 +283,13 @@ package struct PresenceChange: Sendable, Equatable {
     }
 }
 
-/// The store could not do what was asked.
+/// What was asked was not done.
 package struct BrokerError: Error, Sendable, Equatable, CustomStringConvertible {
     package enum Code: Sendable, Equatable {
         /// The store cannot be reached, did not answer in time or refuses writes. Whether it took effect is not known.
         case unavailable
+        /// A rule of the room says no, and nothing was done.
+        case forbidden(Prohibition)
         /// The store answered what it should never answer: a bug, or data of somebody else under our keys.
         case malformed
     }
@@ -292,6 +301,11 @@ package struct BrokerError: Error, Sendable, Equatable, CustomStringConvertible 
     package init(code: Code, message: String) {
         self.code = code
         self.message = message
+    }
+
+    /// The refusal of what a room's rules forbid.
+    package static func forbidden(_ prohibition: Prohibition) -> BrokerError {
+        BrokerError(code: .forbidden(prohibition), message: "a rule of the room forbids it")
     }
 
     /// What a future of a broker failed with: anything unforeseen counts as unavailable.

@@ -4,7 +4,7 @@ package import NIOCore
 /// The broker of a server that runs alone: rooms, logs and presence in this process's memory, gone when it ends.
 ///
 /// `@unchecked Sendable`: the store is confined to ``eventLoop``; commands hop there and their answers hop back.
-package final class MemoryBroker: Broker, @unchecked Sendable {
+package final class MemoryBroker: ModeratedBroker, @unchecked Sendable {
     package struct Settings: Sendable {
         /// Messages kept per room.
         package var historyMessages = 10_000
@@ -12,6 +12,8 @@ package final class MemoryBroker: Broker, @unchecked Sendable {
         package var historyAge: TimeAmount = .hours(24)
         /// How long the identity of a retried message is remembered apart from the log.
         package var retryMemory: TimeAmount = .minutes(5)
+        /// In one room, of all users together; 0: no limit.
+        package var messagesPerSecond = 0
 
         package init() {}
     }
@@ -19,6 +21,7 @@ package final class MemoryBroker: Broker, @unchecked Sendable {
     package let eventLoop: any EventLoop
     private let store: MemoryStore
     private var commandsByLoop: [ObjectIdentifier: MemoryCommands] = [:]
+    private let orders: MemoryOrders
     private var delegate: (any BrokerDelegate)?
     private var subscriptions: Set<RoomName> = []
     private var unconfirmed: [RoomName] = []
@@ -33,10 +36,13 @@ package final class MemoryBroker: Broker, @unchecked Sendable {
     ) {
         self.eventLoop = eventLoop
         store = MemoryStore(settings: settings, clock: clock)
+        orders = MemoryOrders(clock: clock)
         for loop in loops + [eventLoop] {
             commandsByLoop[ObjectIdentifier(loop)] = MemoryCommands(loop: loop, broker: self)
         }
     }
+
+    package var moderation: any ModerationStore { MemoryModeration(broker: self, orders: orders) }
 
     package func commands(on loop: any EventLoop) -> any BrokerCommands {
         guard let commands = commandsByLoop[ObjectIdentifier(loop)] else {
@@ -64,7 +70,7 @@ package final class MemoryBroker: Broker, @unchecked Sendable {
     }
 
     /// Runs on the store's loop, then hands on what was published.
-    fileprivate func perform<Value>(_ body: (MemoryStore) throws -> Value) rethrows -> Value {
+    func perform<Value>(_ body: (MemoryStore) throws -> Value) rethrows -> Value {
         eventLoop.assertInEventLoop()
         let value = try body(store)
         for (room, publication) in store.takePublications() where subscriptions.contains(room) {
@@ -106,7 +112,7 @@ private final class MemoryCommands: BrokerCommands, @unchecked Sendable {
         let answer = NIOLoopBound(completion, eventLoop: loop)
         broker.eventLoop.execute { [broker, loop] in
             let receipt = broker.perform { $0.append(draft, to: room, known: known) }
-            loop.execute { answer.value(.success(receipt)) }
+            loop.execute { answer.value(receipt) }
         }
     }
 
@@ -131,7 +137,7 @@ private final class MemoryCommands: BrokerCommands, @unchecked Sendable {
     }
 
     func enter(_ room: RoomName, session: SessionID, user: UserName) -> EventLoopFuture<Roster> {
-        answer { $0.enter(room, session: session, user: user) }
+        answer { try $0.enter(room, session: session, user: user) }
     }
 
     func leave(_ room: RoomName, session: SessionID) {
@@ -151,8 +157,8 @@ private final class MemoryCommands: BrokerCommands, @unchecked Sendable {
     }
 
     private func answer<Value: Sendable>(
-        _ body: @escaping @Sendable (MemoryStore) -> Value
+        _ body: @escaping @Sendable (MemoryStore) throws -> Value
     ) -> EventLoopFuture<Value> {
-        broker.eventLoop.submit { [broker] in broker.perform(body) }.hop(to: loop)
+        broker.eventLoop.submit { [broker] in try broker.perform(body) }.hop(to: loop)
     }
 }

@@ -24,6 +24,8 @@ final class MemoryStore {
     private let settings: MemoryBroker.Settings
     private let clock: () -> UInt64
     private var rooms: [RoomName: Room] = [:]
+    /// Of rooms that have some.
+    private var rules: [RoomName: MemoryRules] = [:]
     private var publications: [(RoomName, Publication)] = []
     private var lastSweep: UInt64 = 0
     /// Counts changes of presence.
@@ -54,13 +56,16 @@ final class MemoryStore {
 
     // MARK: - Log
 
-    func append(_ draft: Draft, to name: RoomName, known: Position) -> Receipt {
+    func append(_ draft: Draft, to name: RoomName, known: Position) -> Result<Receipt, BrokerError> {
         let now = clock()
         forgetIdleRooms(at: now)
         let room = makeRoom(name)
         room.lastUse = now
         let identity = draft.identityLength.flatMap { draft.body.getSlice(at: draft.body.readerIndex, length: $0) }
-        if let identity, let first = duplicate(of: identity, isRetry: draft.isRetry, in: room, at: now) { return first }
+        if let identity, let first = duplicate(of: identity, isRetry: draft.isRetry, in: room, at: now) {
+            return .success(first)
+        }
+        if let prohibition = judge(draft, in: name, at: now) { return .failure(.forbidden(prohibition)) }
 
         let previous = room.head
         advance(room, known: known, at: now)
@@ -76,7 +81,24 @@ final class MemoryStore {
                     previous: previous, first: room.head, time: now, sentAt: now * 1000,
                     messages: [.init(body: draft.body, exceptFor: draft.exceptFor)])),
             in: name)
-        return receipt
+        return .success(receipt)
+    }
+
+    // MARK: - Rules
+
+    func change(_ change: RuleChange?, in name: RoomName) -> RoomRules {
+        var changed = rules[name] ?? MemoryRules()
+        if let change { changed.change(change, at: clock()) }
+        let result = changed.rules(at: clock())
+        rules[name] = changed.isEmpty ? nil : changed
+        return result
+    }
+
+    private func judge(_ draft: Draft, in name: RoomName, at now: UInt64) -> Prohibition? {
+        guard rules[name] != nil || (settings.messagesPerSecond > 0 && !name.isInbox),
+            let user = StoredMessage.user(of: draft.body)
+        else { return nil }
+        return rules[name, default: MemoryRules()].post(of: user, defaultRate: settings.messagesPerSecond, at: now)
     }
 
     /// Moves the head on to the position of the next entry.
@@ -222,12 +244,19 @@ final class MemoryStore {
         lastSweep = now
         let age = UInt64(settings.historyAge.nanoseconds / 1_000_000)
         rooms = rooms.filter { !$0.value.sessions.isEmpty || $0.value.lastUse + age > now }
+        rules = rules.filter { !$0.value.isEmpty || rooms[$0.key] != nil }
     }
 
     // MARK: - Presence
 
-    func enter(_ name: RoomName, session: SessionID, user: UserName) -> Roster {
+    func enter(_ name: RoomName, session: SessionID, user: UserName) throws -> Roster {
         let room = makeRoom(name)
+        if room.sessions[session] == nil {
+            let users = room.users[user] == nil ? room.users.count : 0
+            if let prohibition = rules[name]?.entry(of: user, users: users, at: clock()) {
+                throw BrokerError.forbidden(prohibition)
+            }
+        }
         if room.sessions.updateValue(user, forKey: session) == nil {
             room.users[user, default: 0] += 1
             if room.users[user] == 1 { announce(user, isPresent: true, origin: session, in: room, named: name) }

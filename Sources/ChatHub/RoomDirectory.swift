@@ -87,6 +87,8 @@ package final class RoomDirectory: @unchecked Sendable {
     let settings: Settings
     let logger: Logger
     var commands: (any BrokerCommands)?
+    /// Hears what concerns no single room.
+    private var moderator: Moderator?
     private var hubs: [LoopHub] = []
     var rooms: [RoomName: Room] = [:]
     private var roomsInTurn: [Room] = []
@@ -126,9 +128,10 @@ package final class RoomDirectory: @unchecked Sendable {
     }
 
     /// Connects the loops' hubs, before the first room is opened.
-    package func start(hubs: [LoopHub]) -> EventLoopFuture<Void> {
+    package func start(hubs: [LoopHub], moderator: Moderator? = nil) -> EventLoopFuture<Void> {
         eventLoop.submit { [self] in
             self.hubs = hubs
+            self.moderator = moderator
             outgoing = Array(repeating: [], count: hubs.count)
             commands = broker.commands(on: eventLoop)
             broker.setDelegate(self)
@@ -404,7 +407,11 @@ package final class RoomDirectory: @unchecked Sendable {
 extension RoomDirectory: BrokerDelegate {
     package func subscribed(to names: [RoomName]) {
         for name in names {
-            if let room = rooms[name] { unchecked.append(room) }
+            if let room = rooms[name] {
+                unchecked.append(room)
+            } else if name == .control {
+                moderator?.mayHaveMissed()
+            }
         }
         checkRooms()
     }
@@ -414,7 +421,10 @@ extension RoomDirectory: BrokerDelegate {
     }
 
     package func received(_ publication: Publication, in name: RoomName) {
-        guard let room = rooms[name] else { return }
+        guard let room = rooms[name] else {
+            if case .control(let event) = publication { moderator?.received(event) }
+            return
+        }
         counters.publications += 1
         switch publication {
         case .messages(let batch):
@@ -430,6 +440,7 @@ extension RoomDirectory: BrokerDelegate {
         case .count(let count, let revision):
             guard let attendance = room.attendance else { return }
             perform(attendance.presence.heard(count: count, revision: revision, at: eventLoop.now), for: room)
+        case .control: break
         }
     }
 
@@ -444,6 +455,7 @@ extension RoomDirectory: BrokerDelegate {
     }
 
     package func storeReplaced() {
+        moderator?.mayHaveMissed()
         for room in rooms.values {
             doubtPresence(in: room)
             room.feed.storeReplaced()

@@ -5,10 +5,15 @@ extension ClientMessage {
     ///
     /// - Returns: the message, or the refusal to answer with: `invalid_json`, `unknown_type`, `invalid_room`, or
     ///   `invalid_message` naming the field. It carries the frame's `id` and `room` where they could be read.
-    package static func parse(_ frame: ByteBuffer) -> Result<ClientMessage, Refusal> {
+    ///
+    /// - Parameter maximumDepth: objects and arrays inside one another.
+    package static func parse(
+        _ frame: ByteBuffer, maximumDepth: Int = JSONScanner.maximumDepth
+    ) -> Result<ClientMessage, Refusal> {
         frame.withUnsafeReadableBytes { bytes in
             do throws(JSONError) {
-                let fields = FieldReader(object: try JSONScanner.object(in: bytes), frame: frame)
+                let fields = FieldReader(
+                    object: try JSONScanner.object(in: bytes, maximumDepth: maximumDepth), frame: frame)
                 return parse(fields)
             } catch {
                 return .failure(Refusal(code: .invalidJSON, message: "\(error)"))
@@ -44,7 +49,8 @@ extension ClientMessage {
                 return .failure(
                     fields.refusal(
                         .unknownType,
-                        "`type` must be join, resume, leave, message, typing, signal, members, history, auth or ping"))
+                        "`type` must be join, resume, leave, message, typing, signal, members, history, auth, ping or moderate"
+                    ))
             }
             return .success(message)
         } catch {
@@ -79,27 +85,16 @@ extension ClientMessage {
         case "history": try readHistory(fields)
         case "auth": .auth(id: try fields.requestID("id"), token: try fields.need("token", fields.string))
         case "ping": .ping(id: try fields.requestID("id"))
+        case "moderate": .moderate(id: try fields.requestID("id"), try Moderation(fields))
         default: nil
         }
     }
 
     /// Reads the body of an HTTP request that posts to a room: the fields of `message` without type and room.
-    package static func parsePost(_ body: ByteBuffer, to room: RoomName) -> Result<Post, Refusal> {
-        guard String(validating: body.readableBytesView, as: UTF8.self) != nil else {
-            return .failure(Refusal(code: .invalidJSON, message: "not UTF-8"))
-        }
-        return body.withUnsafeReadableBytes { bytes in
-            let fields: FieldReader
-            do throws(JSONError) {
-                fields = FieldReader(object: try JSONScanner.object(in: bytes), frame: body)
-            } catch {
-                return .failure(Refusal(code: .invalidJSON, message: "\(error)"))
-            }
-            do throws(FieldError) {
-                return .success(try readPost(fields, to: room))
-            } catch {
-                return .failure(fields.refusal(.invalidMessage, error.text))
-            }
+    package static func parsePost(
+        _ body: ByteBuffer, to room: RoomName, maximumDepth: Int = JSONScanner.maximumDepth
+    ) -> Result<Post, Refusal> {
+        FieldReader.read(body, maximumDepth: maximumDepth) { fields throws(FieldError) in try readPost(fields, to: room)
         }
     }
 

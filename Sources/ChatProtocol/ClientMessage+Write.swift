@@ -44,12 +44,55 @@ extension ClientMessage {
             out.writeField("token", string: token)
         case .ping(let id):
             out.beginRequest("ping", id: id, room: nil)
+        case .moderate(let id, let moderation):
+            out.beginRequest("moderate", id: id, room: moderation.room)
+            out.writeFields(of: moderation)
         }
         out.endEvent()
     }
 }
 
+extension Moderation {
+    /// The room that it is about; nil where it is about all.
+    package var room: RoomName? {
+        switch self {
+        case .endSessions, .revoke: nil
+        case .ban(_, let room, _), .liftBan(_, let room): room
+        case .kick(_, let room, _), .mute(_, let room, _), .liftMute(_, let room), .configure(let room, _): room
+        }
+    }
+}
+
 extension ByteBuffer {
+    fileprivate mutating func writeFields(of moderation: Moderation) {
+        func write(_ action: String, _ user: UserName?, _ sentence: Sentence = Sentence()) {
+            writeField("action", string: action)
+            writeField("user", name: user?.text)
+            writeField("seconds", number: sentence.seconds)
+            writeField("reason", string: sentence.reason)
+        }
+        switch moderation {
+        case .endSessions(let user): write("end_sessions", user)
+        case .revoke(.token(let id, let expires)):
+            write("revoke", nil)
+            writeField("jti", string: id)
+            if let expires { writeField("expires", number: expires) }
+        case .revoke(.tokens(let user, let time)):
+            write("revoke", user)
+            if let time { writeField("issued_before", number: time) }
+        case .ban(let user, _, let sentence): write("ban", user, sentence)
+        case .liftBan(let user, _): write("unban", user)
+        case .kick(let user, _, let reason): write("kick", user, Sentence(reason: reason))
+        case .mute(let user, _, let sentence): write("mute", user, sentence)
+        case .liftMute(let user, _): write("unmute", user)
+        case .configure(_, let settings):
+            write("settings", nil)
+            writeField("slow_mode", number: settings.slowMode)
+            writeField("member_limit", number: settings.memberLimit)
+            writeField("messages_per_second", number: settings.messagesPerSecond)
+        }
+    }
+
     fileprivate mutating func beginRequest(_ type: StaticString, id: RequestID?, room: RoomName?) {
         beginEvent(type)
         writeField("id", string: id?.text)

@@ -15,6 +15,8 @@ package enum ClientMessage: Sendable, Equatable {
     case history(id: RequestID?, room: RoomName, before: Position?, after: Position?, limit: Int)
     case auth(id: RequestID?, token: String)
     case ping(id: RequestID?)
+    /// Of administrators only.
+    case moderate(id: RequestID?, Moderation)
 }
 
 /// What of a room's log a session wants when it joins.

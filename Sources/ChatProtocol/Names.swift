@@ -38,6 +38,11 @@ package struct RoomName: Hashable, Sendable, CustomStringConvertible {
         self.text = "@" + user.text
     }
 
+    /// Where nodes tell each other what moderators decided: no room, and no name that a client could give.
+    package static let control = RoomName(reserved: "#control")
+
+    private init(reserved text: String) { self.text = text }
+
     package var description: String { text }
 
     package var isInbox: Bool { text.utf8.first == UInt8(ascii: "@") }

@@ -60,6 +60,8 @@ extension ServerMessage {
             return .reconnect(
                 after: try fields.number("after"), deadline: try fields.number("deadline"),
                 reason: try fields.need("reason", fields.string))
+        case "moderated":
+            return .moderated(id: try fields.need("id", fields.requestID), closed: try fields.number("closed"))
         case "error": return .error(try readError(fields))
         default: return .unknown(type: type)
         }

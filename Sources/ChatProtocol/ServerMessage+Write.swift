@@ -86,6 +86,9 @@ extension ServerMessage {
             out.writeField("after", number: after)
             out.writeField("deadline", number: deadline)
             out.writeField("reason", string: reason)
+        case .moderated(let id, let closed):
+            out.beginEvent("moderated", id: id)
+            out.writeField("closed", number: closed)
         case .error(let refusal):
             out.beginEvent("error", id: refusal.id)
             out.writeField("room", string: refusal.room)

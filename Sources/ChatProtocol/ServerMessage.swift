@@ -24,6 +24,8 @@ package enum ServerMessage: Sendable, Equatable {
     case pong(id: RequestID, time: UInt64)
     /// `after` and `deadline` are in milliseconds from now.
     case reconnect(after: Int, deadline: Int, reason: String)
+    /// What an administrator asked for is done on all nodes; so many sessions ended or left a room.
+    case moderated(id: RequestID, closed: Int)
     case error(Refusal)
     /// Only when reading: an event that this version does not know and ignores.
     case unknown(type: String)

@@ -93,6 +93,17 @@ package enum StoredMessage {
         }
     }
 
+    /// Whose a stored message is; nil for what is none.
+    package static func user(of body: ByteBuffer) -> UserName? {
+        body.withUnsafeReadableBytes { bytes in
+            // The user's is the first field of this name, as room names need no escapes.
+            guard let user = place(of: #""user":""#, in: bytes, from: 0),
+                let end = bytes[user...].firstIndex(of: UInt8(ascii: "\""))
+            else { return nil }
+            return UserName(String(decoding: bytes[user..<end], as: UTF8.self))
+        }
+    }
+
     /// The place after the first occurrence of `text`.
     private static func place(of text: StaticString, in bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
         let wanted = UnsafeRawBufferPointer(staticString: text)

@@ -9,6 +9,8 @@ struct Keys: Sendable {
     func retried(_ room: RoomName) -> String { "\(prefix):{\(room.text)}:retried" }
     func sessions(_ room: RoomName) -> String { "\(prefix):{\(room.text)}:sessions" }
     func users(_ room: RoomName) -> String { "\(prefix):{\(room.text)}:users" }
+    func rules(_ room: RoomName) -> String { "\(prefix):{\(room.text)}:rules" }
+    func pace(_ room: RoomName) -> String { "\(prefix):{\(room.text)}:pace" }
     func channel(_ room: RoomName) -> String { "\(prefix):{\(room.text)}" }
 
     /// The room of a channel; nil for any other channel.
@@ -18,9 +20,15 @@ struct Keys: Sendable {
             guard bytes.count > start, bytes[start - 1] == UInt8(ascii: "{"), bytes[start - 2] == UInt8(ascii: ":"),
                 bytes[bytes.count - 1] == UInt8(ascii: "}"), bytes[..<(start - 2)].elementsEqual(prefix.utf8)
             else { return nil }
-            return RoomName(utf8: UnsafeRawBufferPointer(rebasing: bytes[start..<(bytes.count - 1)]))
+            let tag = UnsafeRawBufferPointer(rebasing: bytes[start..<(bytes.count - 1)])
+            return RoomName(utf8: tag) ?? (tag.elementsEqual(RoomName.control.text.utf8) ? .control : nil)
         }
     }
+
+    /// Subject → order.
+    var orders: String { "\(channel(.control)):orders" }
+    /// Subject → when its order is forgotten, in ms by Redis' clock.
+    var orderEnds: String { "\(channel(.control)):ends" }
 
     /// Node incarnation → its last heartbeat in ms by Redis' clock; 0 once it was declared dead.
     var nodes: String { "\(prefix):nodes" }

@@ -9,7 +9,7 @@ import Synchronization
 ///
 /// It starts without Redis too: it tries until Redis is there, and ``status`` says what is wrong. Where Redis is, an
 /// address says, or sentinels do for each connection anew; in a Redis Cluster there are such connections to each primary.
-package final class RedisBroker: Broker, Service {
+package final class RedisBroker: ModeratedBroker, Service {
     package let eventLoop: any EventLoop
 
     private let configuration: RedisBrokerConfiguration
@@ -67,6 +67,15 @@ package final class RedisBroker: Broker, Service {
                 guard let one, let supervisor else { return }
                 let (number, failure) = (one.loopNumber, one.link.failure)
                 loop.execute { supervisor.linkChanged(number, failure: failure) }
+            }
+        }
+        for one in commands {
+            one.displaced = { [weak supervisor] session, room, why in
+                guard let supervisor else { return }
+                loop.execute {
+                    supervisor.subscriber.delegate?.received(
+                        .control(.displaced(session, from: room, why)), in: .control)
+                }
             }
         }
         for one in commands {
@@ -169,6 +178,8 @@ package final class RedisBroker: Broker, Service {
     }
 
     // MARK: Broker
+
+    package var moderation: any ModerationStore { RedisModeration(commands[0], configuration: configuration) }
 
     package func commands(on loop: any EventLoop) -> any BrokerCommands {
         guard let commands = commandsOfLoop[ObjectIdentifier(loop)] else {

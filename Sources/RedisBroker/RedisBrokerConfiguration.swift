@@ -19,6 +19,9 @@ package struct RedisBrokerConfiguration: Sendable {
     package var logIdleExpiry: TimeAmount = .hours(24)
     /// For so long after a retry was stored a late original is recognised.
     package var retryWindow: TimeAmount = .minutes(5)
+    /// So many messages a second one room may have, of all users together and on all nodes, unless it has a rule of its own
+    /// (0: any).
+    package var messagesPerSecond = 0
     /// To reach Redis and log in.
     package var connectTimeout: TimeAmount = .seconds(2)
     /// After so long without an answer a command's connection is given up.

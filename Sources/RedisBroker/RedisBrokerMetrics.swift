@@ -19,6 +19,8 @@ package struct RedisBrokerMetrics: Sendable, Equatable {
     /// Messages stored, and those that were there before.
     package var appended = 0
     package var duplicates = 0
+    /// Messages and entries that rooms' rules forbade.
+    package var forbidden = 0
     /// Typing and signals that were dropped because Redis was away or slow.
     package var announcementsDropped = 0
     package var publicationsReceived = 0
@@ -53,6 +55,7 @@ final class RedisCounters: Sendable {
     let scriptsReloaded = Atomic(0)
     let appended = Atomic(0)
     let duplicates = Atomic(0)
+    let forbidden = Atomic(0)
     let announcementsDropped = Atomic(0)
     let publicationsReceived = Atomic(0)
     let publicationsDropped = Atomic(0)
@@ -74,6 +77,7 @@ final class RedisCounters: Sendable {
         sum.scriptsReloaded += scriptsReloaded.load(ordering: .relaxed)
         sum.appended += appended.load(ordering: .relaxed)
         sum.duplicates += duplicates.load(ordering: .relaxed)
+        sum.forbidden += forbidden.load(ordering: .relaxed)
         sum.announcementsDropped += announcementsDropped.load(ordering: .relaxed)
         sum.publicationsReceived += publicationsReceived.load(ordering: .relaxed)
         sum.publicationsDropped += publicationsDropped.load(ordering: .relaxed)

@@ -18,6 +18,8 @@ extension PrometheusText {
         add("roost_appended_messages_total", .counter, "Messages that this node stored.", metrics.appended)
         add("roost_duplicate_messages_total", .counter, "Messages that were stored before.", metrics.duplicates)
         add(
+            "roost_forbidden_total", .counter, "Messages and entries that rooms' rules forbade.", metrics.forbidden)
+        add(
             "roost_redis_announcements_dropped_total", .counter,
             "Typing and signals dropped, Redis being away or slow.",
             metrics.announcementsDropped)

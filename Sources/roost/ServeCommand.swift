@@ -66,7 +66,7 @@ struct ServeCommand: AsyncParsableCommand {
 
     /// A broker with what the gateway needs around it.
     private struct Store {
-        var broker: any Broker
+        var broker: any ModeratedBroker
         /// To be run before and stopped after the gateway.
         var services: [any Service]
         var status: @Sendable () -> BrokerStatus
@@ -79,6 +79,7 @@ struct ServeCommand: AsyncParsableCommand {
         var settings = MemoryBroker.Settings()
         settings.historyMessages = configuration.historyMessages
         settings.historyAge = TimeAmount(configuration.historyAge)
+        settings.messagesPerSecond = configuration.roomMessagesPerSecond
         let broker = MemoryBroker(
             eventLoop: group.next(), loops: Array(group.makeIterator()), settings: settings,
             clock: { WallClock.milliseconds() })
@@ -123,12 +124,16 @@ extension ServeConfiguration {
         }
         gateway.allowedOrigins = Set(allowedOrigins.map { $0.lowercased() })
         gateway.maxMessageBytes = maxMessageBytes
+        gateway.maxJSONDepth = maxJSONDepth
+        gateway.maxFragments = maxFragments
+        gateway.maxHeaderBytes = maxHeaderBytes
         gateway.maxConnections = maxConnections
         gateway.maxConnectionsPerAddress = maxConnectionsPerAddress
         gateway.trustedProxies = ProxyTrust(trustedProxies) ?? ProxyTrust()
         gateway.maxSessionsPerUser = maxSessionsPerUser
         gateway.maxPendingHandshakes = maxPendingHandshakes
         gateway.joinsPerSecond = joinsPerSecond
+        gateway.retriesPerSecond = retriesPerSecond
         gateway.maxRoomsPerSession = maxRoomsPerSession
         gateway.messagesPerSecond = messagesPerSecond
         gateway.heartbeat = TimeAmount(heartbeat)
@@ -163,6 +168,7 @@ extension ServeConfiguration {
         broker.commandTimeout = TimeAmount(redisCommandTimeout)
         broker.ackReplicas = ackReplicas
         broker.logLength = historyMessages
+        broker.messagesPerSecond = roomMessagesPerSecond
         broker.logIdleExpiry = TimeAmount(historyAge)
         return broker
     }

@@ -17,6 +17,9 @@ struct TokenCommand: AsyncParsableCommand {
     @Option(name: .shortAndLong, help: "The user whom the token is for.")
     var user: String
 
+    @Option(help: "The token's `jti`, by which it can be revoked.")
+    var id: String?
+
     @Option(help: "What the user is called.")
     var name: String?
 
@@ -26,7 +29,7 @@ struct TokenCommand: AsyncParsableCommand {
     @Option(help: "Rooms and inboxes (@user) to post to, * for any characters; may be repeated. Without it all.")
     var post: [String] = []
 
-    @Flag(help: "The user may end other users' sessions.")
+    @Flag(help: "The user may moderate: end sessions, revoke tokens, ban.")
     var admin = false
 
     @Option(help: "For how many seconds the token is valid.")
@@ -47,6 +50,7 @@ struct TokenCommand: AsyncParsableCommand {
     func run() async throws {
         let now = UInt64(Date().timeIntervalSince1970)
         var request = TokenSigner.Request(user: user, issuedAt: now, expires: now + expiresIn)
+        request.id = id
         request.name = name
         request.rooms = room.isEmpty ? nil : room
         request.post = post.isEmpty ? nil : post

@@ -29,6 +29,25 @@ struct RoomChangeTests {
         await client.close()
     }
 
+    @Test("A room that a moderator took the user out of is left, and not taken up again")
+    func removed() async throws {
+        let node = try await ScriptedNode.start()
+        let (client, reader, connection) = try await connected(node)
+        var events = reader
+        async let joining = client.join("general")
+        let (id, _) = try await connection.hearJoin()
+        connection.send(try joined(id, 10))
+        _ = try await joining
+        connection.send(.left(id: nil, room: try room("general")), try message(11))
+        async let again = client.join("general", history: 1)
+        let (second, replay) = try await connection.hearJoin()
+        #expect(replay == .latest(1))
+        connection.send(try joined(second, 11), try message(11))
+        _ = try await again
+        #expect(await events.positions(1) == [at(11)])
+        await client.close()
+    }
+
     @Test("When the first of two joins is refused the second one counts")
     func firstRefused() async throws {
         let node = try await ScriptedNode.start()

@@ -340,7 +340,7 @@ extension ClusterTests {
                 #expect(answer.headers["content-type"] == "application/json; charset=utf-8")
                 let document = try JSONDecoder().decode(Document.self, from: Data(answer.body.utf8))
                 #expect(document.openapi == "3.1.0")
-                #expect(document.paths.count == 4)
+                #expect(document.paths.count == 12)
                 for (path, operations) in document.paths {
                     let target = path.replacing("{room}", with: "general").replacing("{user}", with: "alice")
                     for method in ["get", "post", "put", "delete", "patch"] {

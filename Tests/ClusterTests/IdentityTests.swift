@@ -126,6 +126,66 @@ extension ClusterTests {
             }
         }
 
+        @Test("Keys that change while a gateway runs count at once, and a token's own word on its algorithm does not")
+        func keysChange() async throws {
+            let folder = try ScratchFolder("keys")
+            defer { folder.remove() }
+            let file = folder.url.appending(path: "keys.json")
+            func set(_ id: String, _ byte: UInt8) throws -> TokenKeySource {
+                let secret = Array(repeating: byte, count: 64)
+                let text = Data(secret).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_")
+                    .replacing("=", with: "")
+                let json = #"{"keys":[{"kty":"oct","kid":"\#(id)","alg":"HS256","k":"\#(text)"}]}"#
+                try Data(json.utf8).write(to: file, options: .atomic)
+                return TokenKeySource(id: id, secret: secret)
+            }
+            let old = try set("old", 1)
+            let gateway = try await GatewayProcess.start(
+                node: "keys", redis: nil, arguments: ["--auth-keys-file", file.path()], folder: folder.url)
+            do {
+                try await checkKeys(gateway, old) { try set("new", 2) }
+                await gateway.kill()
+            } catch {
+                print(gateway.output)
+                await gateway.kill()
+                throw error
+            }
+        }
+
+        private struct TokenKeySource {
+            var id: String
+            var secret: [UInt8]
+
+            func token(_ algorithm: TokenAlgorithm = .hs256, naming name: String? = nil) async throws -> String {
+                let key = try await TokenKey.secret(secret, algorithm: algorithm, id: name ?? id)
+                let now = UInt64(Date().timeIntervalSince1970)
+                return try TokenSigner(key: key).sign(.init(user: "alice", issuedAt: now, expires: now + 600))
+            }
+        }
+
+        private func checkKeys(
+            _ gateway: GatewayProcess, _ old: TokenKeySource, change: () throws -> TokenKeySource
+        ) async throws {
+            func status(_ token: String) async throws -> Int {
+                try await HTTPProbe.get(
+                    "/rooms/general/messages", port: gateway.port, headers: ["Authorization": "Bearer \(token)"]
+                ).status
+            }
+            #expect(try await status(try await old.token()) == 200)
+            #expect(try await status(try await old.token(naming: "other")) == 401)
+            #expect(try await status(try await old.token(.hs512)) == 401)
+            let standing = try await Guest.connect(
+                "alice", port: gateway.port, query: "&token=\(try await old.token())")
+            let new = try change()
+            try await eventually("the new key counts") {
+                try await status(try await new.token()) == 200 ? true : nil
+            }
+            #expect(try await status(try await old.token()) == 401)
+            // Who is in stays in until the token ends.
+            try await standing.catchUp()
+            await standing.socket.cut()
+        }
+
         @Test("A client that is asked for tokens stays connected across the end of one")
         func provider() async throws {
             try await withGateway("--auth-leeway", "0") { gateway in

@@ -58,7 +58,7 @@ enum RepairlessNode {
     }
 }
 
-private final class DeafBroker: Broker {
+private final class DeafBroker: ModeratedBroker {
     private let broker: RedisBroker
     private let repairs: Bool
     private let seq: UInt64
@@ -72,6 +72,7 @@ private final class DeafBroker: Broker {
 
     var losses: Set<RepairlessNode.Loss> { lost.withLock { $0 } }
     var eventLoop: any EventLoop { broker.eventLoop }
+    var moderation: any ModerationStore { broker.moderation }
 
     func commands(on loop: any EventLoop) -> any BrokerCommands { broker.commands(on: loop) }
 

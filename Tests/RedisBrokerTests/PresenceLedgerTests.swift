@@ -56,6 +56,21 @@ struct PresenceLedgerTests {
         #expect(ledger.isEmpty)
     }
 
+    @Test func whoIsRefusedIsNotThereAndIsNotTriedAgain() {
+        var ledger = entered()
+        ledger.storeMayHaveForgotten()
+        #expect(ledger.next(limit: 10) == [.register(room)])
+        _ = ledger.succeeded(.register(room))
+        #expect(ledger.next(limit: 10) == [.enter(one, user: alice)])
+        ledger.enter(two, user: alice, waiter: 2)
+        #expect(ledger.next(limit: 10) == [.enter(two, user: alice)])
+        #expect(ledger.refused(one).isEmpty, "nobody waited for the repetition")
+        #expect(ledger.refused(two) == [2])
+        #expect(ledger.isEmpty)
+        ledger.retry()
+        #expect(ledger.next(limit: 10) == [.unregister(room)])
+    }
+
     @Test func aSessionThatLeavesWhileItEntersLeavesAfterwards() {
         var ledger = registered { $0.enter(one, user: alice, waiter: 1) }
         _ = ledger.next(limit: 10)

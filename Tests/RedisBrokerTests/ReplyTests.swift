@@ -13,16 +13,17 @@ struct ReplyTests {
 
     @Test func receiptsOfNewMessagesFollowOneAnotherAroundDuplicates() throws {
         let reply = Reply.array([
-            bulk("5-8"), bulk("1700"), .integer(1), bulk("4-2"), bulk("1600"),
+            bulk("5-8"), bulk("1700"), .integer(1), bulk("4-2"), bulk("1600"), .integer(2), bulk("slow"), bulk("3000"),
         ])
         #expect(
-            AppendReply.receipts(reply, count: 3) == [
-                Receipt(position: Position(epoch: 5, seq: 8), time: 1_700, isDuplicate: false),
-                Receipt(position: Position(epoch: 4, seq: 2), time: 1_600, isDuplicate: true),
-                Receipt(position: Position(epoch: 5, seq: 9), time: 1_700, isDuplicate: false),
+            AppendReply.outcomes(reply, count: 4) == [
+                .success(Receipt(position: Position(epoch: 5, seq: 8), time: 1_700, isDuplicate: false)),
+                .success(Receipt(position: Position(epoch: 4, seq: 2), time: 1_600, isDuplicate: true)),
+                .failure(.forbidden(.slow(wait: 3000))),
+                .success(Receipt(position: Position(epoch: 5, seq: 9), time: 1_700, isDuplicate: false)),
             ])
         let onlyCopies = Reply.array([bulk("0-0"), bulk("1700"), .integer(0), bulk("4-2"), bulk("1600")])
-        #expect(AppendReply.receipts(onlyCopies, count: 1)?.map(\.isDuplicate) == [true])
+        #expect(try AppendReply.outcomes(onlyCopies, count: 1)?.map { try $0.get().isDuplicate } == [true])
     }
 
     @Test func anAnswerThatIsNotTheScriptsIsNoReceipt() {
@@ -31,8 +32,9 @@ struct ReplyTests {
             .array([bulk("5-8"), bulk("x")]), .array([bulk("5-8"), bulk("1"), .integer(3), bulk("1-1"), bulk("1")]),
             .array([bulk("5-8"), bulk("1"), .integer(-1), bulk("1-1"), bulk("1")]),
             .array([bulk("5-18446744073709551615"), bulk("1")]),
+            .array([bulk("5-8"), bulk("1"), .integer(1), bulk("lazy"), bulk("1")]),
         ]
-        for reply in wrong { #expect(AppendReply.receipts(reply, count: 3) == nil) }
+        for reply in wrong { #expect(AppendReply.outcomes(reply, count: 3) == nil) }
     }
 
     @Test(
@@ -87,10 +89,12 @@ struct ReplyTests {
         #expect(RosterReply.roster(all) == Roster(members: [alice], count: 1, hasMore: false, revision: 17))
         let crowd = Reply.array([.integer(501), bulk("17")])
         #expect(RosterReply.roster(crowd) == Roster(members: [], count: 501, hasMore: true, revision: 17))
-        let entry = Reply.array([.integer(2), bulk("17"), bulk("bob"), bulk("alice")])
-        #expect(
-            RosterReply.entry(entry)
-                == Roster(members: [alice, try user("bob")], count: 2, hasMore: false, revision: 17))
+        let entry = Reply.array([
+            .integer(2), bulk("17"), .array([.integer(1), bulk("full")]), bulk("bob"), bulk("alice"),
+        ])
+        let answer = try #require(RosterReply.entry(entry))
+        #expect(answer.roster == Roster(members: [alice, try user("bob")], count: 2, hasMore: false, revision: 17))
+        #expect(answer.refusals == [1: .full])
         for wrong in [.null, .integer(1), .array([]), .array([.integer(1)]), entry] as [Reply] {
             #expect(RosterReply.roster(wrong) == nil)
         }

@@ -60,6 +60,8 @@ struct ServeConfigurationTests {
         case "log-level": ("debug", #""debug""#)
         case "log-format": ("json", #""json""#)
         case "max-unread-bytes": ("2000000", "2000000")
+        case "max-json-depth": ("12", "12")
+        case "max-header-bytes": ("5000", "5000")
         case "redis-command-timeout": ("1.5", "1.5")
         case "ack-replicas": ("1", "1")
         case "drain-deadline": ("100", "100")

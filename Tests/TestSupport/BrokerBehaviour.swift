@@ -34,6 +34,13 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
     case together = "sessions that enter and leave together count as if one by one"
     case crowdCounts = "what happens in a crowd is announced as a count, and its roster is a number"
     case memberPages = "members come in pages sorted by bytes"
+    case ordersAreHeard = "an order is heard by all nodes as it was given, and so is the answer to it"
+    case ordersAreWrittenDown = "orders can be read later, the newest on each subject, and only when there is a new one"
+    case bansAndMutes = "who is banned can neither enter nor post, who is muted cannot post, until it is lifted"
+    case memberLimit = "as many users as may be enter a room, together on all nodes, and a place that is left is free"
+    case slowMode = "in slow mode each user's messages are so far apart, a repetition excepted"
+    case messageRate = "a room takes a burst of all users together and no more"
+    case roomRules = "a room's rules are told as they were set, and only those that there still are"
     case unsubscribed = "an unsubscribed room is silent, and subscribing again is confirmed again"
 
     package var description: String { rawValue }
@@ -68,6 +75,13 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
         case .together: try await together(first, second, room)
         case .crowdCounts: try await crowdCounts(first, second, room)
         case .memberPages: try await memberPages(first, second, room)
+        case .ordersAreHeard: try await ordersAreHeard(first, second, room)
+        case .ordersAreWrittenDown: try await ordersAreWrittenDown(first, second, room)
+        case .bansAndMutes: try await bansAndMutes(first, second, room)
+        case .memberLimit: try await memberLimit(first, second, room)
+        case .slowMode: try await slowMode(first, second, room)
+        case .messageRate: try await messageRate(first, second, room)
+        case .roomRules: try await roomRules(first, second, room)
         case .unsubscribed: try await unsubscribed(first, second, room)
         }
     }

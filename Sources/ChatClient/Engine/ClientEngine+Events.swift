@@ -7,7 +7,7 @@ extension ClientEngine {
         switch message {
         case .message(let message): received(message, on: link)
         case .joined(let joined): received(joined, on: link)
-        case .left(let id, let room): receivedLeft(room, id: id)
+        case .left(let id, let room): receivedLeft(room, id: id, on: link)
         case .ack(let ack): received(ack)
         case .error(let refusal): received(refusal, on: link)
         case .members(let page):
@@ -34,7 +34,7 @@ extension ClientEngine {
             emitLive(.typing(room: room.text, user: user.text, isActive: active), of: room, on: link)
         case .signal(let room, let user, let data):
             emitLive(.signal(room: room.text, user: user.text, data: JSONValue(data)), of: room, on: link)
-        case .welcome, .reconnect, .pong, .unknown:
+        case .welcome, .reconnect, .pong, .moderated, .unknown:
             break
         }
     }
@@ -106,12 +106,7 @@ extension ClientEngine {
     func leave(_ room: RoomName, id: RequestID, _ completion: @escaping PendingRequests.Completion) {
         // Nobody leaves the own inbox; the node says so.
         if !room.isInbox {
-            cursors[room] = nil
-            behind.remove(room)
-            for link in links.values {
-                link.holds[room] = nil
-                checkResumed(link)
-            }
+            forget(room)
             // Asked again on another connection it would bring the room back.
             for join in requests.removeJoins(of: room) {
                 join.completion(
@@ -119,6 +114,15 @@ extension ClientEngine {
             }
         }
         ask(.init(id: id, message: .leave(id: id, room: room), completion: completion))
+    }
+
+    private func forget(_ room: RoomName) {
+        cursors[room] = nil
+        behind.remove(room)
+        for link in links.values {
+            link.holds[room] = nil
+            checkResumed(link)
+        }
     }
 
     private func received(_ joined: Joined, on link: ClientLink) {
@@ -146,8 +150,14 @@ extension ClientEngine {
         checkResumed(link)
     }
 
-    private func receivedLeft(_ room: RoomName, id: RequestID?) {
+    private func receivedLeft(_ room: RoomName, id: RequestID?, on link: ClientLink) {
         answer(id, .left)
+        if id == nil, link === current {
+            // Not asked for: a moderator took this user out. It may have been asked for again before that was heard.
+            forget(room)
+            emit(.left(room: room.text, error: nil))
+            return awaitNextJoin(of: room, on: link)
+        }
         // A room that was joined again in the meantime is not left; this may even come from an older connection.
         guard cursors[room] == nil else { return }
         emit(.left(room: room.text, error: nil))

@@ -37,14 +37,36 @@ struct APIAccess: Sendable {
         guard allowsOrigin(of: request) else {
             throw HTTPRefusal(.forbidden, .originNotAllowed, "pages of this origin may not use this")
         }
-        guard let authenticator else {
-            return Caller(identity: Identity(user: try Self.namedUser(query)), isServer: false)
+        let caller: Caller
+        if let authenticator {
+            let token = try token(of: request, query: query)
+            let isServer = authenticator.isAPIKey(token)
+            caller = Caller(
+                identity: isServer
+                    ? Identity(user: try Self.namedUser(query)) : try identity(of: token, from: address, authenticator),
+                isServer: isServer)
+        } else {
+            caller = Caller(identity: Identity(user: try Self.namedUser(query)), isServer: false)
         }
-        let token = try token(of: request, query: query)
-        if authenticator.isAPIKey(token) {
-            return Caller(identity: Identity(user: try Self.namedUser(query)), isServer: true)
+        try check(caller)
+        return caller
+    }
+
+    /// - Throws: unless the caller may read in a room.
+    func checkReading(_ room: RoomName, by caller: Caller) throws(HTTPRefusal) {
+        guard caller.identity.rights.mayRead(room, as: caller.user) else {
+            throw HTTPRefusal(
+                .forbidden, .forbidden,
+                room.isInbox ? "only its owner may read an inbox" : "the token does not allow this room")
         }
-        return Caller(identity: try identity(of: token, from: address, authenticator), isServer: false)
+        if door.sanctions?.isExcluded(caller.user, from: room) == true {
+            throw HTTPRefusal(Refusal(.banned, id: nil, room: room))
+        }
+    }
+
+    /// - Throws: when the caller may not be here, maybe no longer.
+    func check(_ caller: Caller) throws(HTTPRefusal) {
+        if let refusal = door.sanctions?.refusal(of: caller.identity) { throw refusal }
     }
 
     /// - Throws: unless it is another server or an administrator. Without authentication there is nothing here.
@@ -57,7 +79,9 @@ struct APIAccess: Sendable {
         }
         let token = try token(of: request, query: query)
         if authenticator.isAPIKey(token) { return }
-        guard try identity(of: token, from: address, authenticator).rights.isAdmin else {
+        let identity = try identity(of: token, from: address, authenticator)
+        try check(Caller(identity: identity, isServer: false))
+        guard identity.rights.isAdmin else {
             throw HTTPRefusal(.forbidden, .forbidden, "an API key or an administrator's token is needed")
         }
     }
@@ -98,7 +122,7 @@ extension HTTPRefusal {
     init(_ refusal: Refusal) {
         let status: HTTPResponseStatus =
             switch refusal.code {
-            case .forbidden: .forbidden
+            case .forbidden, .roomFull: .forbidden
             case .unauthorized: .unauthorized
             case .messageTooLarge: .payloadTooLarge
             case .rateLimited: .tooManyRequests
@@ -111,8 +135,10 @@ extension HTTPRefusal {
             status, refusal.code, refusal.message, headers: seconds.map { ["Retry-After": "\($0)"] } ?? [:])
     }
 
-    init(_ error: BrokerError) {
+    init(_ error: BrokerError, room: RoomName) {
         switch error.code {
+        case .forbidden(let prohibition):
+            self.init(Refusal(prohibition, id: nil, room: room))
         case .unavailable:
             self.init(
                 .serviceUnavailable, .unavailable, "the store cannot be reached, try again",

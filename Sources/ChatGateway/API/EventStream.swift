@@ -5,7 +5,8 @@ import NIOCore
 /// A member of a room that listens by Server-Sent Events (the HTML standard, section 9.2). Confined to its loop.
 final class EventStream: HubSession {
     let id = SessionID.random()
-    let user: UserName
+    let identity: Identity
+    let openedAt = NIODeadline.now()
     let wantsEcho = true
     var isAwaitingFlush = false
     var memberships: [RoomName: Member] = [:]
@@ -13,7 +14,7 @@ final class EventStream: HubSession {
     /// Where it stands in the registry.
     var registryIndex = 0
 
-    private let room: RoomName
+    let room: RoomName
     private let hub: LoopHub
     /// Bytes that may wait for the client before it is no longer written to.
     private let bufferLimit: Int
@@ -22,7 +23,7 @@ final class EventStream: HubSession {
     private var reader: EventLoopPromise<ByteBuffer?>?
     private var heartbeat: Scheduled<Void>?
     private var ending: Scheduled<Void>?
-    private var hasEnded = false
+    private(set) var hasEnded = false
     /// Something was not taken at the last beat, and nothing since.
     private var isWaiting = false
     private let onEnd: (EventStream) -> Void
@@ -31,16 +32,18 @@ final class EventStream: HubSession {
     ///   - grace: how long the listener still counts as present when it has ended.
     ///   - onEnd: called once.
     init(
-        user: UserName, room: RoomName, hub: LoopHub, bufferLimit: Int = 64 * 1024, grace: TimeAmount,
+        identity: Identity, room: RoomName, hub: LoopHub, bufferLimit: Int = 64 * 1024, grace: TimeAmount,
         onEnd: @escaping (EventStream) -> Void
     ) {
-        self.user = user
+        self.identity = identity
         self.room = room
         self.hub = hub
         self.bufferLimit = bufferLimit
         self.grace = grace
         self.onEnd = onEnd
     }
+
+    var user: UserName { identity.user }
 
     // MARK: Life
 
@@ -55,7 +58,7 @@ final class EventStream: HubSession {
             switch result {
             case .failure(let error):
                 end()
-                joined.fail(HTTPRefusal(error))
+                joined.fail(HTTPRefusal(error, room: room))
             case .success(let outcome):
                 said(outcome, since: since)
                 joined.succeed()

@@ -41,7 +41,7 @@ final class MessageWait: HubSession {
         let replay: Replay = after.map { .since($0, limit: nil) } ?? .none
         hub.join(room, session: wait, replay: replay) { result in
             switch result {
-            case .failure(let error): wait.end(failing: HTTPRefusal(error))
+            case .failure(let error): wait.end(failing: HTTPRefusal(error, room: room))
             case .success(let outcome):
                 if after == nil { wait.position = outcome.position }
                 if outcome.recovered == false || wait.position < outcome.position { wait.end() }

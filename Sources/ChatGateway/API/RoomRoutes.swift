@@ -13,49 +13,30 @@ struct RoomRoutes: Sendable {
         /// Of posts of one user; 0 for none.
         var messagesPerSecond: Int
         var presenceGrace: TimeAmount
+        var maxJSONDepth: Int
     }
 
     let access: APIAccess
     let settings: Settings
     /// Each is used on its loop only.
     let environments: [ObjectIdentifier: NIOLoopBound<ChatSession.Environment>]
-    /// Closes a user's sessions on this node.
-    let endSessions: @Sendable (UserName) async -> Int
     private let rates: RequestRates
 
     init(
-        access: APIAccess, settings: Settings, environments: [NIOLoopBound<ChatSession.Environment>],
-        endSessions: @escaping @Sendable (UserName) async -> Int
+        access: APIAccess, settings: Settings, environments: [NIOLoopBound<ChatSession.Environment>]
     ) {
         self.access = access
         self.settings = settings
         self.environments = Dictionary(
             uniqueKeysWithValues: environments.map { (ObjectIdentifier($0.eventLoop), $0) })
-        self.endSessions = endSessions
         rates = RequestRates(perSecond: settings.messagesPerSecond)
     }
 
-    private typealias Handler = @Sendable (Request, HTTPContext) async throws -> Response
-
-    func add(to router: Router<HTTPContext>) {
-        let group = router.group().add(middleware: CrossOrigin(access: access)).add(middleware: JSONErrors())
-        func on(_ path: RouterPath, _ handlers: [(HTTPRequest.Method, Handler)]) {
-            let methods = handlers.map(\.0)
-            for (method, handler) in handlers { group.on(path, method: method) { try await handler($0, $1) } }
-            group.on(path, method: .options) { _, _ in CrossOrigin.preflight(methods: methods) }
-            let others: [HTTPRequest.Method] = [.get, .head, .post, .put, .delete, .patch, .trace, .connect]
-            for method in others where !methods.contains(method) && (method != .head || !methods.contains(.get)) {
-                group.on(path, method: method) { _, _ -> Response in
-                    throw HTTPRefusal(
-                        .methodNotAllowed, .methodNotAllowed, "the method is not allowed here",
-                        headers: ["Allow": methods.map(\.rawValue).joined(separator: ", ")])
-                }
-            }
-        }
-        on("/rooms/:room/events", [(.get, events)])
-        on("/rooms/:room/messages", [(.get, messages), (.post, post)])
-        on("/rooms/:room/members", [(.get, members)])
-        on("/users/:user/sessions", [(.delete, { try await deleteSessions($0, $1) })])
+    /// - Parameter group: that of the public port's API.
+    func add(to group: RouterGroup<HTTPContext>) {
+        group.serve("/rooms/:room/events", [(.get, events)])
+        group.serve("/rooms/:room/messages", [(.get, messages), (.post, post)])
+        group.serve("/rooms/:room/members", [(.get, members)])
     }
 
     // MARK: Events
@@ -63,8 +44,8 @@ struct RoomRoutes: Sendable {
     private func events(_ request: Request, _ context: HTTPContext) async throws -> Response {
         let query = try access.query(of: request)
         let caller = try access.caller(of: request, from: context.peerAddress, query: query)
-        let room = try room(of: context)
-        try checkReading(room, by: caller)
+        let room = try context.room()
+        try access.checkReading(room, by: caller)
         let since = try position(
             request.headers.first { $0.name.canonicalName == "last-event-id" }?.value ?? query["since"],
             "Last-Event-ID or since")
@@ -75,12 +56,13 @@ struct RoomRoutes: Sendable {
         let stream = try await environment.eventLoop.flatSubmit {
             let environment = environment.value
             let stream = EventStream(
-                user: caller.user, room: room, hub: environment.hub, grace: settings.presenceGrace
+                identity: caller.identity, room: room, hub: environment.hub, grace: settings.presenceGrace
             ) { stream in
                 environment.registry.remove(stream)
                 place.leave()
             }
             environment.registry.add(stream)
+            if access.door.sanctions?.refusal(of: caller.identity) != nil { stream.end() }
             let bound = NIOLoopBound(stream, eventLoop: environment.hub.eventLoop)
             return stream.start(since: since, heartbeat: settings.heartbeat, lifetime: lifetime).map { bound }
         }.get()
@@ -106,8 +88,8 @@ struct RoomRoutes: Sendable {
     private func messages(_ request: Request, _ context: HTTPContext) async throws -> Response {
         let query = try access.query(of: request)
         let caller = try access.caller(of: request, from: context.peerAddress, query: query)
-        let room = try room(of: context)
-        try checkReading(room, by: caller)
+        let room = try context.room()
+        try access.checkReading(room, by: caller)
         let after = try position(query["after"], "after")
         let before = try position(query["before"], "before")
         guard after == nil || before == nil else { throw Self.bad("`before` and `after` exclude each other: give one") }
@@ -121,6 +103,8 @@ struct RoomRoutes: Sendable {
         let place = try place(for: context)
         defer { place.leave() }
         let start = try await news(in: room, after: after, for: .seconds(Int64(wait)), caller, environment)
+        try access.check(caller)
+        try access.checkReading(room, by: caller)
         return try await page(of: room, before: nil, after: start, limit: limit, environment)
     }
 
@@ -146,20 +130,20 @@ struct RoomRoutes: Sendable {
         of room: RoomName, before: Position?, after: Position?, limit: Int,
         _ environment: NIOLoopBound<ChatSession.Environment>
     ) async throws -> Response {
-        let slice = try await answer {
+        let slice = try await answer(in: room) {
             environment.eventLoop.flatSubmit {
                 let commands = environment.value.hub.commands
                 return after.map { commands.read(room, after: $0, limit: limit) }
                     ?? commands.readLatest(room, before: before, limit: limit)
             }
         }
-        return Self.json(slice.page(of: room, id: nil, isForward: after != nil))
+        return Response.json(slice.page(of: room, id: nil, isForward: after != nil))
     }
 
     private func post(_ request: Request, _ context: HTTPContext) async throws -> Response {
         let query = try access.query(of: request)
         let caller = try access.caller(of: request, from: context.peerAddress, query: query)
-        let room = try room(of: context)
+        let room = try context.room()
         guard caller.identity.rights.mayPost(to: room) else {
             throw HTTPRefusal(.forbidden, .forbidden, "the token does not allow posting here")
         }
@@ -169,7 +153,7 @@ struct RoomRoutes: Sendable {
                 .payloadTooLarge, .messageTooLarge, "a body may have at most \(settings.maxMessageBytes) bytes")
         }
         let post: Post
-        switch ClientMessage.parsePost(body, to: room) {
+        switch ClientMessage.parsePost(body, to: room, maximumDepth: settings.maxJSONDepth) {
         case .failure(let refusal): throw HTTPRefusal(refusal)
         case .success(let parsed): post = parsed
         }
@@ -180,35 +164,35 @@ struct RoomRoutes: Sendable {
                     retryAfter: wait))
         }
         let environment = try environment(of: context)
-        let receipt = try await answer {
+        let receipt = try await answer(in: room) {
             environment.eventLoop.flatSubmit {
                 let environment = environment.value
                 let stored = environment.hub.eventLoop.makePromise(of: Receipt.self)
-                Posting(hub: environment.hub, registry: environment.registry)
+                Posting(hub: environment.hub, registry: environment.registry, retryRates: environment.retryRates)
                     .post(post, from: caller.user, exceptFor: nil) { stored.completeWith($0.mapError { $0 }) }
                 return stored.futureResult
             }
         }
         var json = ByteBuffer()
         receipt.write(of: post, into: &json)
-        return Self.json(json, status: receipt.isDuplicate ? .ok : .created)
+        return Response.json(json, status: receipt.isDuplicate ? .ok : .created)
     }
 
-    // MARK: Members and sessions
+    // MARK: Members
 
     private func members(_ request: Request, _ context: HTTPContext) async throws -> Response {
         let query = try access.query(of: request)
         let caller = try access.caller(of: request, from: context.peerAddress, query: query)
-        let room = try room(of: context)
+        let room = try context.room()
         guard !room.isInbox else { throw HTTPRefusal(.forbidden, .forbidden, "an inbox has no list of members") }
-        try checkReading(room, by: caller)
+        try access.checkReading(room, by: caller)
         let limit = try number(query, "limit", in: ClientMessage.limits) ?? ClientMessage.defaultMembersLimit
         let after = try query["after"].map { text throws(HTTPRefusal) in
             guard let user = UserName(text) else { throw Self.bad("`after` must be a user's name") }
             return user
         }
         let environment = try environment(of: context)
-        let roster = try await answer {
+        let roster = try await answer(in: room) {
             environment.eventLoop.flatSubmit {
                 environment.value.hub.commands.members(of: room, after: after, limit: limit)
             }
@@ -217,47 +201,16 @@ struct RoomRoutes: Sendable {
         ServerMessage.members(
             MembersPage(id: nil, room: room, members: roster.members, count: roster.count, hasMore: roster.hasMore)
         ).write(into: &json)
-        return Self.json(json)
-    }
-
-    private func deleteSessions(_ request: Request, _ context: HTTPContext) async throws -> Response {
-        try access.checkAdministrator(
-            request, from: context.peerAddress, query: try access.query(of: request))
-        return try await Self.endSessions(of: context, endSessions)
-    }
-
-    /// The same for the operations port, where nobody is asked who they are.
-    static func endSessions(
-        of context: HTTPContext, _ endSessions: @Sendable (UserName) async -> Int
-    ) async throws -> Response {
-        guard let text = context.parameters.get("user").flatMap({ QueryItems.decode($0[...]) }),
-            let user = UserName(text)
-        else { throw HTTPRefusal(.badRequest, .invalidUser, "this is no user's name") }
-        return json(ByteBuffer(string: "{\"closed\":\(await endSessions(user))}"))
+        return Response.json(json)
     }
 
     // MARK: Parts
-
-    private func room(of context: HTTPContext) throws(HTTPRefusal) -> RoomName {
-        guard let text = context.parameters.get("room").flatMap({ QueryItems.decode($0[...]) }),
-            let room = RoomName(text)
-        else { throw HTTPRefusal(.badRequest, .invalidRoom, "this is no room's name") }
-        return room
-    }
 
     /// For a request that lasts.
     private func place(for context: HTTPContext) throws(HTTPRefusal) -> FrontDoor.Place {
         let place = try access.door.place(for: context.peerAddress)
         context.lasts()
         return place
-    }
-
-    private func checkReading(_ room: RoomName, by caller: APIAccess.Caller) throws(HTTPRefusal) {
-        guard caller.identity.rights.mayRead(room, as: caller.user) else {
-            throw HTTPRefusal(
-                .forbidden, .forbidden,
-                room.isInbox ? "only its owner may read an inbox" : "the token does not allow this room")
-        }
     }
 
     private func environment(
@@ -270,11 +223,11 @@ struct RoomRoutes: Sendable {
     }
 
     /// What the store says, or a refusal.
-    private func answer<Value: Sendable>(_ ask: () -> EventLoopFuture<Value>) async throws -> Value {
+    private func answer<Value: Sendable>(in room: RoomName, _ ask: () -> EventLoopFuture<Value>) async throws -> Value {
         do {
             return try await ask().get()
         } catch {
-            throw HTTPRefusal(BrokerError(any: error))
+            throw HTTPRefusal(BrokerError(any: error), room: room)
         }
     }
 
@@ -296,16 +249,6 @@ struct RoomRoutes: Sendable {
     }
 
     private static func bad(_ message: String) -> HTTPRefusal { HTTPRefusal(.badRequest, .badRequest, message) }
-
-    private static func json(_ bytes: ByteBuffer, status: HTTPResponse.Status = .ok) -> Response {
-        Response(
-            status: status,
-            headers: [
-                .contentType: "application/json; charset=utf-8", .cacheControl: "no-store",
-                .xContentTypeOptions: "nosniff",
-            ],
-            body: .init(byteBuffer: bytes))
-    }
 }
 
 extension Receipt {

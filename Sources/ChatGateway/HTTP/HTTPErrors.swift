@@ -1,4 +1,4 @@
-import ChatProtocol
+package import ChatProtocol
 import HTTPTypes
 package import Hummingbird
 import NIOHTTP1
@@ -6,10 +6,12 @@ import NIOHTTP1
 /// The answers to requests that routes do not do: always JSON, `{"error":CODE,"message":TEXT}`.
 enum HTTPErrors {
     /// The answer to whatever a route threw.
-    static func response(to error: any Error) -> Response {
-        if let refusal = error as? HTTPRefusal { return response(to: refusal) }
+    static func response(to error: any Error) -> Response { response(to: refusal(of: error)) }
+
+    static func refusal(of error: any Error) -> HTTPRefusal {
+        if let refusal = error as? HTTPRefusal { return refusal }
         let status = (error as? any HTTPResponseError)?.status ?? .internalServerError
-        return response(to: refusal(HTTPResponseStatus(statusCode: status.code)))
+        return refusal(HTTPResponseStatus(statusCode: status.code))
     }
 
     static func response(to refusal: HTTPRefusal) -> Response {
@@ -36,7 +38,10 @@ enum HTTPErrors {
 /// Turns what routes throw, and requests without a route, into `{"error":CODE,"message":TEXT}`. Every router needs it
 /// as its first middleware: without it a router answers unknown paths by itself, with an empty body.
 package struct JSONErrors<Context: RequestContext>: RouterMiddleware {
-    package init() {}
+    private let refused: @Sendable (ErrorCode) -> Void
+
+    /// - Parameter refused: told of every refusal.
+    package init(refused: @escaping @Sendable (ErrorCode) -> Void = { _ in }) { self.refused = refused }
 
     package func handle(
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
@@ -44,7 +49,9 @@ package struct JSONErrors<Context: RequestContext>: RouterMiddleware {
         do {
             return try await next(request, context)
         } catch {
-            return HTTPErrors.response(to: error)
+            let refusal = HTTPErrors.refusal(of: error)
+            refused(refusal.code)
+            return HTTPErrors.response(to: refusal)
         }
     }
 }

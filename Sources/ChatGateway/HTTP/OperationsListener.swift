@@ -1,6 +1,6 @@
-package import ChatProtocol
+import ChatProtocol
 import HTTPTypes
-import Hummingbird
+package import Hummingbird
 import HummingbirdCore
 package import Logging
 package import NIOCore
@@ -26,13 +26,13 @@ package struct OperationsListener: Service {
     /// - Parameters:
     ///   - port: 0 for any free one.
     ///   - metrics: the text that Prometheus reads (exposition format 0.0.4).
-    ///   - endSessions: closes a user's sessions on this node, and says how many there were.
+    ///   - addRoutes: adds what else there is.
     ///   - onListening: told the address, with the port that was chosen.
     package init(
         host: String, port: Int, group: any EventLoopGroup, tls: TLSIdentity? = nil, logger: Logger,
         readiness: @escaping @Sendable () async -> Readiness,
         metrics: @escaping @Sendable () async -> ByteBuffer,
-        endSessions: @escaping @Sendable (UserName) async -> Int = { _ in 0 },
+        addRoutes: (Router<HTTPContext>) -> Void = { _ in },
         onListening: @escaping @Sendable (SocketAddress) async -> Void = { _ in }
     ) {
         self.host = host
@@ -55,9 +55,7 @@ package struct OperationsListener: Service {
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
                 body: .init(byteBuffer: await metrics()))
         }
-        router.delete("/users/:user/sessions") { _, context in
-            try await RoomRoutes.endSessions(of: context, endSessions)
-        }
+        addRoutes(router)
         responder = router.buildResponder()
     }
 

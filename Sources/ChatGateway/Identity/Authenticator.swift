@@ -1,3 +1,4 @@
+package import ChatHub
 import ChatProtocol
 import Foundation
 package import Logging
@@ -30,16 +31,21 @@ package final class Authenticator: Sendable {
 
     private let configuration: AuthenticationConfiguration
     private let apiKeys: APIKeys
+    private let sanctions: Sanctions
     private let state: NIOLockedValueBox<State>
     private let logger: Logger
 
+    /// - Parameter sanctions: tell which tokens are revoked.
     /// - Throws: ``TokenKeyError``.
-    package init(_ configuration: AuthenticationConfiguration, logger: Logger) async throws {
+    package init(
+        _ configuration: AuthenticationConfiguration, sanctions: Sanctions = Sanctions(), logger: Logger
+    ) async throws {
         guard let apiKeys = APIKeys(hashes: configuration.apiKeyHashes) else {
             throw TokenKeyError("an API key's hash is not 64 hexadecimal digits")
         }
         self.configuration = configuration
         self.apiKeys = apiKeys
+        self.sanctions = sanctions
         self.logger = logger
         let keys = try await Self.load(configuration)
         state = NIOLockedValueBox(State(verifier: TokenVerifier(keys: keys, rules: configuration.rules)))
@@ -49,7 +55,9 @@ package final class Authenticator: Sendable {
     func identify(_ token: String, now: UInt64) -> Result<Identity, TokenFailure> {
         let verifier = state.withLockedValue { $0.verifier }
         do throws(TokenFailure) {
-            return .success(try verifier.verify(token, now: now))
+            let identity = try verifier.verify(token, now: now)
+            if sanctions.verdict(on: identity.user, with: identity.token) == .revoked { throw .revoked }
+            return .success(identity)
         } catch {
             state.withLockedValue { $0.failures[error, default: 0] += 1 }
             // Who it was is for the caller to log; the token is for nobody.

@@ -1,3 +1,4 @@
+package import ChatHub
 package import ChatProtocol
 
 /// Who stands behind a session or a request, and what the token allows.
@@ -10,16 +11,19 @@ package struct Identity: Sendable, Equatable {
     package var expires: UInt64?
     /// The whole time that the token is taken for: ``expires`` and the leeway, in milliseconds since 1970.
     package var endsAt: UInt64?
+    /// By what its token can be revoked; nil where there is none.
+    package var token: TokenMark?
 
     package init(
         user: UserName, displayName: String? = nil, rights: Rights = .all, expires: UInt64? = nil,
-        endsAt: UInt64? = nil
+        endsAt: UInt64? = nil, token: TokenMark? = nil
     ) {
         self.user = user
         self.displayName = displayName
         self.rights = rights
         self.expires = expires
         self.endsAt = endsAt
+        self.token = token
     }
 }
 
@@ -29,7 +33,7 @@ package struct Rights: Sendable, Equatable {
     package var join: [RoomPattern]?
     /// The rooms and inboxes to post to; nil for any.
     package var post: [RoomPattern]?
-    /// May end other users' sessions.
+    /// May moderate.
     package var isAdmin: Bool
 
     package init(join: [RoomPattern]? = nil, post: [RoomPattern]? = nil, isAdmin: Bool = false) {

@@ -1,8 +1,10 @@
+import ChatHub
 import ChatProtocol
 
 /// What a token says (RFC 7519, section 4, and the claims of this product).
 struct TokenClaims: Equatable {
     var subject: String
+    var id: String?
     var name: String?
     var issuer: String?
     /// Nil when absent.
@@ -21,6 +23,7 @@ struct TokenClaims: Equatable {
         guard let expires = try object.number("exp") else { throw JSONFieldMismatch(field: "exp") }
         self.subject = subject
         self.expires = expires
+        id = try object.text("jti")
         name = try object.text("name")
         issuer = try object.text("iss")
         audience = try Self.audience(of: object)
@@ -55,7 +58,8 @@ struct TokenClaims: Equatable {
         return Identity(
             user: user, displayName: name,
             rights: Rights(join: try patterns(rooms), post: try patterns(post), isAdmin: isAdmin),
-            expires: expires, endsAt: (expires + rules.leeway) * 1000)
+            expires: expires, endsAt: (expires + rules.leeway) * 1000,
+            token: TokenMark(id: id, issuedAt: issuedAt.map { UInt64(max(0, $0)) }))
     }
 
     /// A pattern that cannot match is somebody's mistake: to pass over it would leave them wondering.

@@ -7,6 +7,8 @@ package struct TokenSigner: Sendable {
     /// What a token is to say. The texts may be anything that JSON can hold.
     package struct Request: Sendable {
         package var user: String
+        /// By which it can be revoked.
+        package var id: String?
         package var name: String?
         package var rooms: [String]?
         package var post: [String]?
@@ -30,6 +32,7 @@ package struct TokenSigner: Sendable {
         func add(_ name: String, _ value: String?) {
             if let value { claims.append("\"\(name)\":\(value)") }
         }
+        add("jti", request.id.map(Self.quoted))
         add("name", request.name.map(Self.quoted))
         add("rooms", request.rooms.map(Self.list))
         add("post", request.post.map(Self.list))

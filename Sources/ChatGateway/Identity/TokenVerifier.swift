@@ -11,6 +11,7 @@ package enum TokenFailure: String, Error, Sendable, CaseIterable {
     case issuer
     case audience
     case claims
+    case revoked
 }
 
 /// Checks signed tokens (RFC 7519) as RFC 8725 advises: the key decides the algorithm, `kid` is only looked up, nothing

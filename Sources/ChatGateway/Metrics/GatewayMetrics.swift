@@ -7,6 +7,7 @@ struct GatewayMetrics {
     var sessions = SessionRegistry.Metrics()
     var directory = RoomDirectory.Metrics()
     var handshakeRefusals: [ErrorCode: Int] = [:]
+    var requestRefusals: [ErrorCode: Int] = [:]
     var pendingHandshakes = 0
     var droppedHandshakes = 0
     var refusedTokens: [TokenFailure: Int] = [:]
@@ -27,7 +28,8 @@ struct GatewayMetrics {
             hubs.deliveries)
         page.add("roost_delivered_bytes_total", .counter, "Bytes of these.", hubs.deliveredBytes)
         page.add(
-            "roost_writes_total", .counter, "Times that a client's socket was written to, whatever it was.", hubs.writes)
+            "roost_writes_total", .counter, "Times that a client's socket was written to, whatever it was.", hubs.writes
+        )
         page.add(
             "roost_caught_up_messages_total", .counter,
             "Messages written late, to members that resumed or had fallen behind.", hubs.caughtUpMessages)
@@ -46,6 +48,12 @@ struct GatewayMetrics {
         page.add(
             "roost_refused_frames_total", .counter, "Frames answered with an error.", by: "code",
             Self.sorted(sessions.refusals))
+        page.add(
+            "roost_closed_connections_total", .counter, "Connections that this node closed, by WebSocket close code.",
+            by: "code", sessions.closings.map { ("\($0.key.rawValue)", $0.value) }.sorted { $0.0 < $1.0 })
+        page.add(
+            "roost_refused_requests_total", .counter, "Requests to the HTTP API that were refused.", by: "code",
+            Self.sorted(requestRefusals))
         page.add(
             "roost_refused_handshakes_total", .counter, "Connections refused at the door.", by: "code",
             Self.sorted(handshakeRefusals))

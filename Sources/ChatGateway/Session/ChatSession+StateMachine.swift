@@ -29,6 +29,7 @@ extension ChatSession {
             case readHistory(RequestID?, RoomName, before: Position?, after: Position?, limit: Int)
             case authenticate(RequestID?, token: String)
             case pong(RequestID?)
+            case moderate(RequestID?, Moderation)
             case refuse(Refusal)
         }
 
@@ -116,6 +117,15 @@ extension ChatSession {
             return .renewed(lost: lost)
         }
 
+        /// A moderator has taken the session out of a room.
+        ///
+        /// - Returns: whether it was there. A join under way is answered by itself.
+        mutating func removed(from room: RoomName) -> Bool {
+            guard isMember(of: room) else { return false }
+            memberships[room] = nil
+            return true
+        }
+
         /// Whether the session may be in a room.
         func mayRead(_ room: RoomName) -> Bool { rights.mayRead(room, as: user) }
 
@@ -164,6 +174,11 @@ extension ChatSession {
                 return .authenticate(id, token: token)
             case .ping(let id):
                 return .pong(id)
+            case .moderate(let id, let moderation):
+                guard rights.isAdmin else {
+                    return refuse(.forbidden, "an administrator's token is needed", id: id, room: moderation.room)
+                }
+                return .moderate(id, moderation)
             case .resume:
                 return .none
             }
@@ -227,7 +242,7 @@ extension ChatSession {
                     code: .rateLimited, message: "more than \(limits.joinsPerSecond) joins a second", id: id,
                     room: room,
                     retryAfter: wait)
-            case .leave, .members, .history, .ping, .resume:
+            case .leave, .members, .history, .ping, .moderate, .resume:
                 return nil
             }
         }

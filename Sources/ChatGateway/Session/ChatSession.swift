@@ -23,11 +23,16 @@ final class ChatSession: WebSocketSession, HubSession {
         let logger: Logger
         /// Nil where the node runs without authentication.
         let authenticator: Authenticator?
+        let moderator: Moderator?
+        /// Of one user's messages that are marked as retries; shared by all loops.
+        let retryRates: RequestRates
+        let maxJSONDepth: Int
 
         init(
             node: String, hub: LoopHub, registry: SessionRegistry, limits: StateMachine.Limits, maxMessageBytes: Int,
             heartbeat: Int, presenceGrace: TimeAmount, clock: @escaping @Sendable () -> UInt64, logger: Logger,
-            authenticator: Authenticator? = nil
+            authenticator: Authenticator? = nil, moderator: Moderator? = nil,
+            retryRates: RequestRates = RequestRates(perSecond: 0), maxJSONDepth: Int = JSONScanner.maximumDepth
         ) {
             self.node = node
             self.hub = hub
@@ -39,11 +44,16 @@ final class ChatSession: WebSocketSession, HubSession {
             self.clock = clock
             self.logger = logger
             self.authenticator = authenticator
+            self.moderator = moderator
+            self.retryRates = retryRates
+            self.maxJSONDepth = maxJSONDepth
         }
     }
 
     let id = SessionID.random()
-    let user: UserName
+    /// Of the token that it has now.
+    private(set) var identity: Identity
+    let openedAt = NIODeadline.now()
     let wantsEcho: Bool
     var isAwaitingFlush = false
     var memberships: [RoomName: Member] = [:]
@@ -57,19 +67,22 @@ final class ChatSession: WebSocketSession, HubSession {
     private var life: TokenLife?
     private var lifeCheck: Scheduled<Void>?
     private var connection: WebSocketConnection?
+    /// The node has closed it.
+    private(set) var hasEnded = false
     /// Where it stands in the registry.
     var registryIndex = 0
 
     /// - Parameter onEnd: called once, when the session has ended or was given up before it began.
     init(identity: Identity, wantsEcho: Bool, environment: Environment, onEnd: @escaping () -> Void) {
         self.onEnd = onEnd
-        self.user = identity.user
+        self.identity = identity
         self.wantsEcho = wantsEcho
         self.environment = environment
         state = StateMachine(identity: identity, limits: environment.limits, at: .now())
         life = TokenLife(of: identity, now: environment.clock())
     }
 
+    var user: UserName { identity.user }
     private var hub: LoopHub { environment.hub }
 
     // MARK: - HubSession
@@ -102,6 +115,10 @@ final class ChatSession: WebSocketSession, HubSession {
                         history: ClientMessage.historyLimits.upperBound))))
         perform(state.opened())
         watchLife()
+        // What was ordered since the handshake did not find this session.
+        if let verdict = environment.moderator?.sanctions.verdict(on: user, with: identity.token) {
+            close(.policyViolation, reason: verdict.closeReason)
+        }
     }
 
     func received(_ text: ByteBuffer) {
@@ -109,7 +126,7 @@ final class ChatSession: WebSocketSession, HubSession {
         guard text.readableBytes <= environment.maxMessageBytes else {
             return refuse(ClientMessage.tooLarge(text, limit: environment.maxMessageBytes))
         }
-        switch ClientMessage.parse(text) {
+        switch ClientMessage.parse(text, maximumDepth: environment.maxJSONDepth) {
         case .failure(let refusal):
             refuse(refusal)
         case .success(.resume(let id, let rooms, let refused)):
@@ -139,6 +156,7 @@ final class ChatSession: WebSocketSession, HubSession {
         connection = nil
         lifeCheck?.cancel()
         environment.registry.remove(self)
+        if case .byNode(let code) = ending { environment.registry.metrics.closings[code, default: 0] += 1 }
         let grace: TimeAmount =
             if case .byPeer = ending { .zero } else { environment.presenceGrace }
         for room in Array(memberships.keys) { hub.leave(room, session: self, grace: grace) }
@@ -148,6 +166,7 @@ final class ChatSession: WebSocketSession, HubSession {
 
     /// Ends the session from the node's side.
     func close(_ code: CloseCode, reason: String) {
+        hasEnded = true
         connection?.close(code, reason: reason)
     }
 
@@ -162,16 +181,21 @@ final class ChatSession: WebSocketSession, HubSession {
             send(.left(id: id, room: room))
         case .post(let post): self.post(post)
         case .announceTyping(let room, let isActive):
+            if let refusal = muteRefusal(in: room) { return refuse(refusal) }
             announce(.typing(room: room, user: user, active: isActive), in: room)
         case .announceSignal(let room, let data):
+            if let refusal = muteRefusal(in: room) { return refuse(refusal) }
             announce(.signal(room: room, user: user, data: data), in: room)
         case .listMembers(let id, let room, let limit, let after):
+            if let refusal = banRefusal(in: room, id: id) { return refuse(refusal) }
             listMembers(of: room, id: id, limit: limit, after: after)
         case .readHistory(let id, let room, let before, let after, let limit):
+            if let refusal = banRefusal(in: room, id: id) { return refuse(refusal) }
             readHistory(of: room, id: id, before: before, after: after, limit: limit)
         case .authenticate(let id, let token): authenticate(token, id: id)
         case .pong(let id):
             if let id { send(.pong(id: id, time: environment.clock())) }
+        case .moderate(let id, let moderation): moderate(moderation, id: id)
         case .refuse(let refusal): refuse(refusal)
         }
     }
@@ -195,7 +219,7 @@ final class ChatSession: WebSocketSession, HubSession {
             case .failure where id == nil && room.isInbox && !wasMember:
                 joinInboxAgain(room)
             case .failure(let error):
-                refuse(unavailable(error, id: id, room: room))
+                refuse(refusal(of: error, id: id, room: room))
             }
             // What waited for this follows what the join itself writes now.
             hub.eventLoop.assumeIsolated().execute { [self] in
@@ -224,7 +248,7 @@ final class ChatSession: WebSocketSession, HubSession {
             if case .join = message { failure = nil }
             if let failure, message.isPost {
                 // Not the sender's fault, and not for good: `not_joined` would say both.
-                refuse(unavailable(failure, id: message.id, room: room))
+                refuse(refusal(of: failure, id: message.id, room: room))
             } else {
                 perform(state.handle(message))
             }
@@ -243,6 +267,7 @@ final class ChatSession: WebSocketSession, HubSession {
             case .anotherUser:
                 refuse(Refusal(code: .forbidden, message: "the token is another user's", id: id))
             case .renewed(let lost):
+                self.identity = identity
                 life = TokenLife(of: identity, now: environment.clock())
                 if let id { send(.authenticated(id: id, user: user, expires: identity.expires ?? 0)) }
                 for room in lost {
@@ -273,13 +298,54 @@ final class ChatSession: WebSocketSession, HubSession {
         }
     }
 
+    // MARK: - Moderation
+
+    private func moderate(_ moderation: Moderation, id: RequestID?) {
+        guard let moderator = environment.moderator else { return }
+        moderator.perform(moderation, now: environment.clock()).hop(to: hub.eventLoop).assumeIsolated().whenComplete {
+            [self] result in
+            switch result {
+            case .success(let outcome): if let id { send(.moderated(id: id, closed: outcome.affected)) }
+            case .failure:
+                environment.registry.metrics.unavailable += 1
+                refuse(
+                    Refusal(
+                        code: .unavailable, message: "the store cannot be reached, try again", id: id,
+                        room: moderation.room?.text, retryAfter: 1000))
+            }
+        }
+    }
+
+    /// A moderator takes the session out of a room.
+    func leave(_ room: RoomName, because refusal: Refusal) -> Bool {
+        guard memberships[room] != nil else { return false }
+        // A join that is under way fails by it.
+        hub.leave(room, session: self)
+        guard state.removed(from: room) else { return true }
+        refuse(refusal)
+        send(.left(id: nil, room: room))
+        return true
+    }
+
+    /// What is not stored is judged here, not by the store.
+    private func muteRefusal(in room: RoomName) -> Refusal? {
+        environment.moderator?.sanctions.isMuted(user, in: room) == true ? Refusal(.muted, id: nil, room: room) : nil
+    }
+
+    private func banRefusal(in room: RoomName, id: RequestID?) -> Refusal? {
+        environment.moderator?.sanctions.isExcluded(user, from: room) == true
+            ? Refusal(.banned, id: id, room: room) : nil
+    }
+
     // MARK: - Messages
 
     private func post(_ post: Post) {
         posting.post(post, from: user, exceptFor: wantsEcho ? nil : id) { [self] in answer(post, with: $0) }
     }
 
-    private var posting: Posting { Posting(hub: hub, registry: environment.registry) }
+    private var posting: Posting {
+        Posting(hub: hub, registry: environment.registry, retryRates: environment.retryRates)
+    }
 
     private func answer(_ post: Post, with result: Result<Receipt, BrokerError>) {
         switch result {
@@ -291,7 +357,7 @@ final class ChatSession: WebSocketSession, HubSession {
                         id: id, room: post.room, position: receipt.position, time: receipt.time,
                         isDuplicate: receipt.isDuplicate)))
         case .failure(let error):
-            refuse(unavailable(error, id: post.id, room: post.room))
+            refuse(refusal(of: error, id: post.id, room: post.room))
         }
     }
 
@@ -313,7 +379,7 @@ final class ChatSession: WebSocketSession, HubSession {
                         MembersPage(
                             id: id, room: room, members: roster.members, count: roster.count, hasMore: roster.hasMore)))
             case .failure(let error):
-                refuse(unavailable(BrokerError(any: error), id: id, room: room))
+                refuse(refusal(of: BrokerError(any: error), id: id, room: room))
             }
         }
     }
@@ -331,7 +397,7 @@ final class ChatSession: WebSocketSession, HubSession {
             case .success(let slice):
                 sendText(slice.page(of: room, id: id, isForward: after != nil))
             case .failure(let error):
-                refuse(unavailable(BrokerError(any: error), id: id, room: room))
+                refuse(refusal(of: BrokerError(any: error), id: id, room: room))
             }
         }
     }
@@ -371,8 +437,9 @@ final class ChatSession: WebSocketSession, HubSession {
     private static let readsAtOnce = 4
     private static let waitingReadsLimit = 64
 
-    private func unavailable(_ error: BrokerError, id: RequestID?, room: RoomName) -> Refusal {
+    private func refusal(of error: BrokerError, id: RequestID?, room: RoomName) -> Refusal {
         switch error.code {
+        case .forbidden(let prohibition): return Refusal(prohibition, id: id, room: room)
         case .unavailable:
             environment.registry.metrics.unavailable += 1
             return Refusal(

@@ -6,7 +6,8 @@ extension ClientMessage {
         switch self {
         case .join(let id, _, _), .resume(let id, _, _), .leave(let id, _), .typing(let id, _, _),
             .signal(let id, _, _),
-            .members(let id, _, _, _), .history(let id, _, _, _, _), .auth(let id, _), .ping(let id):
+            .members(let id, _, _, _), .history(let id, _, _, _, _), .auth(let id, _), .ping(let id),
+            .moderate(let id, _):
             id
         case .message(let post): post.id
         }
@@ -19,7 +20,7 @@ extension ClientMessage {
             .members(_, let room, _, _), .history(_, let room, _, _, _):
             room
         case .message(let post): post.room
-        case .resume, .auth, .ping: nil
+        case .resume, .auth, .ping, .moderate: nil
         }
     }
 
@@ -27,7 +28,7 @@ extension ClientMessage {
     var isPost: Bool {
         switch self {
         case .message, .typing, .signal: true
-        case .join, .resume, .leave, .members, .history, .auth, .ping: false
+        case .join, .resume, .leave, .members, .history, .auth, .ping, .moderate: false
         }
     }
 }

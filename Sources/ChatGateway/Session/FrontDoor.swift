@@ -39,6 +39,7 @@ final class FrontDoor: Doorkeeper {
         var connectionsByAddress: [String: Int] = [:]
         var sessionsByUser: [UserName: Int] = [:]
         var refusals: [ErrorCode: Int] = [:]
+        var requestRefusals: [ErrorCode: Int] = [:]
     }
 
     private let settings: Settings
@@ -46,6 +47,7 @@ final class FrontDoor: Doorkeeper {
     let failures = FailureLimit()
     /// Nil: everybody is who they say.
     private let authenticator: Authenticator?
+    let sanctions: Sanctions?
     private let storeStatus: @Sendable () -> BrokerStatus
     /// Each value is used on its loop only.
     private let environments: [ObjectIdentifier: NIOLoopBound<ChatSession.Environment>]
@@ -53,12 +55,13 @@ final class FrontDoor: Doorkeeper {
     private let state = NIOLockedValueBox(State())
 
     init(
-        settings: Settings, authenticator: Authenticator? = nil,
+        settings: Settings, authenticator: Authenticator? = nil, sanctions: Sanctions? = nil,
         environments: [NIOLoopBound<ChatSession.Environment>],
         storeStatus: @escaping @Sendable () -> BrokerStatus
     ) {
         self.settings = settings
         self.authenticator = authenticator
+        self.sanctions = sanctions
         self.storeStatus = storeStatus
         self.environments = Dictionary(
             uniqueKeysWithValues: environments.map { (ObjectIdentifier($0.eventLoop), $0) })
@@ -72,6 +75,13 @@ final class FrontDoor: Doorkeeper {
     var isDraining: Bool { state.withLockedValue { $0.isDraining } }
 
     var refusals: [ErrorCode: Int] { state.withLockedValue { $0.refusals } }
+
+    /// Of the HTTP API.
+    var requestRefusals: [ErrorCode: Int] { state.withLockedValue { $0.requestRefusals } }
+
+    func refusedRequest(_ code: ErrorCode) {
+        state.withLockedValue { $0.requestRefusals[code, default: 0] += 1 }
+    }
 
     func admit(_ request: SocketRequest, on loop: any EventLoop) -> Result<any WebSocketSession, HTTPRefusal> {
         switch request.path {
@@ -93,7 +103,9 @@ final class FrontDoor: Doorkeeper {
         guard settings.origins.allows(request.headers["origin"], host: request.host) else {
             return .failure(refusal(.forbidden, .originNotAllowed, "pages of this origin may not connect here"))
         }
-        return identify(request)
+        return identify(request).flatMap { identity in
+            sanctions?.refusal(of: identity).map { .failure($0) } ?? .success(identity)
+        }
     }
 
     /// Why nobody at all is served just now.
@@ -102,6 +114,10 @@ final class FrontDoor: Doorkeeper {
         if case .unavailable = storeStatus() {
             return refusal(
                 .serviceUnavailable, .unavailable, "the store cannot be reached, try again", isTemporary: true)
+        }
+        if sanctions?.isKnown == false {
+            return refusal(
+                .serviceUnavailable, .unavailable, "who may come in is not known yet, try again", isTemporary: true)
         }
         return nil
     }

@@ -6,12 +6,17 @@ import NIOCore
 struct Posting {
     let hub: LoopHub
     let registry: SessionRegistry
+    /// Of messages marked as retries, by user: the store looks through the log for each.
+    let retryRates: RequestRates
 
     /// - Parameter origin: the session that does not want its own message back.
     func post(
         _ post: Post, from user: UserName, exceptFor origin: SessionID?,
         completion: @escaping (Result<Receipt, BrokerError>) -> Void
     ) {
+        if post.isRetry, let wait = retryRates.take(user.text, at: hub.eventLoop.now) {
+            return completion(.failure(.forbidden(.retries(wait: wait))))
+        }
         guard let owner = post.room.inboxOwner, owner != user else {
             return append(post, from: user, to: post.room, exceptFor: origin, completion: completion)
         }

@@ -13,6 +13,8 @@ final class SessionRegistry {
         /// Requests that the store could not answer.
         var unavailable = 0
         var refusals: [ErrorCode: Int] = [:]
+        /// Connections that the node closed first.
+        var closings: [CloseCode: Int] = [:]
 
         static func + (left: Metrics, right: Metrics) -> Metrics {
             Metrics(
@@ -20,7 +22,8 @@ final class SessionRegistry {
                 opened: left.opened + right.opened,
                 framesIn: left.framesIn + right.framesIn, messagesIn: left.messagesIn + right.messagesIn,
                 unavailable: left.unavailable + right.unavailable,
-                refusals: left.refusals.merging(right.refusals, uniquingKeysWith: +))
+                refusals: left.refusals.merging(right.refusals, uniquingKeysWith: +),
+                closings: left.closings.merging(right.closings, uniquingKeysWith: +))
         }
     }
 

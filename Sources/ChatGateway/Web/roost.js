@@ -55,7 +55,7 @@
  * @property {Welcome} welcome
  * @property {Message} message
  * @property {Joined} joined At every joining and resuming.
- * @property {{ room: string, error: RoostError }} removed A room that could not be resumed.
+ * @property {{ room: string, error: RoostError }} removed A room that could not be resumed, or that a moderator took this user out of.
  * @property {{ room: string, user: string, count: number }} user_joined
  * @property {{ room: string, user: string, count: number }} user_left
  * @property {{ room: string, count: number }} count
@@ -789,6 +789,8 @@ export class Roost {
         this.#outbox.take(frame.id)?.resolve(frame);
         return this.#outbox.send(this.#main);
       case "left":
+        if (frame.id === undefined) return this.#removed(connection, frame);
+        return this.#settle(frame.id)?.resolve(frame);
       case "members":
       case "history":
       case "authenticated":
@@ -804,6 +806,15 @@ export class Roost {
       case "error":
         return this.#refused(connection, frame);
     }
+  }
+
+  /** A moderator took this user out of a room; the error before it said why. @param {Connection} connection @param {Frame} frame */
+  #removed(connection, frame) {
+    if (!this.#isFromSource(connection, frame)) return;
+    this.#rooms.delete(frame.room);
+    connection.claims.delete(frame.room);
+    const { room } = frame;
+    this.#emit("removed", { room, error: new RoostError("forbidden", "a moderator took this user out of the room", { room }) });
   }
 
   /** Only one connection speaks for a room, so that overlapping ones neither double nor hide anything. */

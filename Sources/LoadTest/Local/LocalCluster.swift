@@ -118,6 +118,7 @@ package actor LocalCluster: FaultPerformer {
                 arguments += ["--drain-time", "2", "--drain-deadline", "6"]
             }
             if environment["ROOST_MESSAGES_PER_SECOND"] == nil { arguments += ["--messages-per-second", "0"] }
+            if environment["ROOST_RETRIES_PER_SECOND"] == nil { arguments += ["--retries-per-second", "0"] }
         }
         gateways[index].process = try LocalProcess(
             gateway.name, executable: executable, arguments: arguments, folder: folder, watchdog: watchdog)

@@ -234,7 +234,17 @@ final class LoadShard {
         for (number, count) in connectedByNode.enumerated() { byNode[names[number] ?? ""] = count }
         return Glance(
             counts: tally.counts, connected: connectedCount, connectedByNode: byNode, ghosts: ghosts.count,
-            oldest: inFlight.first.map { .now() - $0.dueAt } ?? .zero, presence: presence)
+            oldest: oldestInFlight.map { .now() - $0.dueAt } ?? .zero, presence: presence)
+    }
+
+    /// What a user has under way whom the test keeps away does not wait for the cluster.
+    private var oldestInFlight: InFlight? {
+        guard hadGhosts else { return inFlight.first }
+        return inFlight.first { one in
+            guard !rooms[one.room].isSettled(one.number) else { return false }
+            let sender = byClient[Int(rooms[one.room].entries[one.number].sender)]
+            return sender?.isGhost != true && one.dueAt.uptimeNanoseconds >= sender?.awayUntil ?? 0
+        }
     }
 
     /// Latencies of all deliveries since the last call.

@@ -195,7 +195,7 @@ final class VirtualUser: ClientConnectionDelegate {
         case .reconnect(let after, _, _):
             moveOn(connection, after: .milliseconds(Int64(min(max(after, 0), 3_600_000))))
         case .left, .userJoined, .count, .typing, .signal, .members, .history, .authenticated, .expiring, .pong,
-            .unknown:
+            .moderated, .unknown:
             break
         }
     }

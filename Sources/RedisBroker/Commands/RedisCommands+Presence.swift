@@ -135,7 +135,7 @@ extension RedisCommands {
                 arguments.append(.text(entrant.session.description))
                 arguments.append(.text(entrant.user.text))
             }
-            link.run(.enter, keys: [keys.sessions(room), keys.users(room)], arguments, done)
+            link.run(.enter, keys: [keys.sessions(room), keys.users(room), keys.rules(room)], arguments, done)
         case .leave(let room, let sessions):
             link.run(
                 .leave, keys: [keys.sessions(room), keys.users(room)],
@@ -146,20 +146,34 @@ extension RedisCommands {
     private func finished(_ call: PresenceCall, _ result: Result<Reply, BrokerError>) {
         switch result {
         case .success(let reply):
+            if case .enter(let room, let entrants) = call { return entered(room, entrants, reply) }
             let waiters = call.operations().flatMap { presence.succeeded($0) }
-            if !waiters.isEmpty {
-                let roster = RosterReply.entry(reply)
-                for waiter in waiters {
-                    if let roster {
-                        waiter.succeed(roster)
-                    } else {
-                        waiter.fail(BrokerError.malformed("the enter script answered what it never does"))
-                    }
-                }
-            }
+            fail(waiters, .unavailable("the session left"))
         case .failure(let error):
             logger.debug("Presence is not up to date in Redis", metadata: ["reason": "\(error)"])
             fail(call.operations().flatMap { presence.failed($0) }, error)
+        }
+        schedulePresence()
+    }
+
+    private func entered(_ room: RoomName, _ entrants: [PresenceCall.Entrant], _ reply: Reply) {
+        let answer = RosterReply.entry(reply)
+        for (number, entrant) in entrants.enumerated() {
+            let membership = PresenceLedger<EventLoopPromise<Roster>>.Membership(room: room, session: entrant.session)
+            if let why = answer?.refusals[number] {
+                let waiters = presence.refused(membership)
+                fail(waiters, .forbidden(why))
+                counters.forbidden.add()
+                if waiters.isEmpty { displaced(entrant.session, room, why) }
+                continue
+            }
+            for waiter in presence.succeeded(.enter(membership, user: entrant.user)) {
+                if let answer {
+                    waiter.succeed(answer.roster)
+                } else {
+                    waiter.fail(BrokerError.malformed("the enter script answered what it never does"))
+                }
+            }
         }
         schedulePresence()
     }

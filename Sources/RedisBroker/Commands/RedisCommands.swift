@@ -26,6 +26,8 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     var whenEverybodyLeft: [EventLoopPromise<Void>] = []
     /// To be told when all sessions have entered again.
     var whenRestored: [EventLoopPromise<Void>] = []
+    /// A session that was in a room is not any more (``ControlEvent/displaced(_:from:_:)``).
+    var displaced: (SessionID, RoomName, Prohibition) -> Void = { _, _, _ in }
     private(set) var isStopped = false
 
     private var appends: [RoomName: RoomAppends] = [:]
@@ -122,7 +124,8 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
             return
         }
         link.run(
-            .append, keys: [keys.log(room), keys.retried(room)], arguments(call, room, known: queue.drafts.known)
+            .append, keys: [keys.log(room), keys.retried(room), keys.rules(room), keys.pace(room)],
+            arguments(call, room, known: queue.drafts.known)
         ) { [self] result in
             queue.drafts.ended()
             switch result {
@@ -145,7 +148,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     private func arguments(_ call: [AppendQueue.Waiting], _ room: RoomName, known: Position) -> [Argument] {
         let generation = link.generation(for: room)
         var arguments: [Argument] = []
-        arguments.reserveCapacity(8 + 3 * call.count)
+        arguments.reserveCapacity(9 + 3 * call.count)
         arguments += [
             .text(keys.channel(room)),
             // The script counts in doubles: exact up to 2^53, and 2^52 ms are 140,000 years.
@@ -156,6 +159,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
             .integer(Int(configuration.retryWindow.nanoseconds / 1_000_000)),
             .text(generation.current ?? ""),
             .integer(generation.settles(after: eventLoop.now) == nil ? 1 : 0),
+            .integer(room.isInbox ? 0 : configuration.messagesPerSecond),
         ]
         for waiting in call {
             let draft = waiting.draft
@@ -171,21 +175,31 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
         waitingBytes -= call.reduce(0) { $0 + $1.draft.body.readableBytes }
         switch result {
         case .success(let reply):
-            guard let receipts = AppendReply.receipts(reply, count: call.count) else {
+            guard let outcomes = AppendReply.outcomes(reply, count: call.count) else {
                 let error = BrokerError.malformed("the append script answered what it never does")
                 logger.error("Append failed", metadata: ["room": "\(room)", "reason": "\(error)"])
                 for waiting in call { waiting.completion(.failure(error)) }
                 return
             }
-            let stored = zip(call, receipts).lazy.filter { !$1.isDuplicate }.map { waiting, receipt in
-                LogEntry(position: receipt.position, time: receipt.time, body: waiting.draft.body)
+            var stored: [(completion: AppendQueue.Completion, receipt: Receipt)] = []
+            stored.reserveCapacity(call.count)
+            var entries: [LogEntry] = []
+            entries.reserveCapacity(call.count)
+            for (waiting, outcome) in zip(call, outcomes) {
+                guard case .success(let receipt) = outcome else {
+                    counters.forbidden.add()
+                    waiting.completion(outcome)
+                    continue
+                }
+                stored.append((waiting.completion, receipt))
+                guard !receipt.isDuplicate else { continue }
+                entries.append(LogEntry(position: receipt.position, time: receipt.time, body: waiting.draft.body))
             }
-            let entries = Array(stored)
             counters.appended.add(entries.count)
-            counters.duplicates.add(call.count - entries.count)
+            counters.duplicates.add(stored.count - entries.count)
             recent.add(entries, to: room, at: eventLoop.now)
-            guard configuration.ackReplicas == 0 else { return awaitReplicas(of: zip(call, receipts), in: room) }
-            for (waiting, receipt) in zip(call, receipts) { waiting.completion(.success(receipt)) }
+            guard configuration.ackReplicas == 0 || stored.isEmpty else { return awaitReplicas(of: stored, in: room) }
+            for (completion, receipt) in stored { completion(.success(receipt)) }
         case .failure(let error):
             logger.debug("Append failed", metadata: ["room": "\(room)", "reason": "\(error)"])
             for waiting in call { waiting.completion(.failure(error)) }
@@ -194,10 +208,12 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
 
     /// Acknowledges when enough replicas have what this connection has written: one WAIT for all that a reading of
     /// answers brought from one place.
-    private func awaitReplicas(of stored: Zip2Sequence<[AppendQueue.Waiting], [Receipt]>, in room: RoomName) {
+    private func awaitReplicas(
+        of stored: [(completion: AppendQueue.Completion, receipt: Receipt)], in room: RoomName
+    ) {
         let place = link.place(of: room)
         let isScheduled = awaitingReplicas[place] != nil
-        awaitingReplicas[place, default: []].append(contentsOf: stored.map { ($0.completion, $1) })
+        awaitingReplicas[place, default: []].append(contentsOf: stored)
         guard !isScheduled else { return }
         eventLoop.assumeIsolated().execute { [self] in
             let acknowledgements = awaitingReplicas.removeValue(forKey: place) ?? []

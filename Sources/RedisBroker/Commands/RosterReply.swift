@@ -6,9 +6,18 @@ import NIOCore
 /// Reads lists of users.
 enum RosterReply {
     /// What the enter script answers; nil when the answer is not the script's.
-    static func entry(_ reply: Reply) -> Roster? {
-        guard let head = head(reply) else { return nil }
-        return roster(head, names: head.rest)
+    ///
+    /// - Returns: who is there, and why some of those who wanted to enter are not, by their number.
+    static func entry(_ reply: Reply) -> (roster: Roster, refusals: [Int: Prohibition])? {
+        guard let head = head(reply), case .array(let list)? = head.rest.first, list.count % 2 == 0 else { return nil }
+        var refusals: [Int: Prohibition] = [:]
+        for index in stride(from: 0, to: list.count, by: 2) {
+            guard case .integer(let number) = list[index],
+                let why = list[index + 1].bytes.flatMap({ Prohibition(String(buffer: $0), wait: 0) })
+            else { return nil }
+            refusals[Int(number)] = why
+        }
+        return (roster(head, names: head.rest.dropFirst()), refusals)
     }
 
     /// What the members script answers when only so many are wanted.

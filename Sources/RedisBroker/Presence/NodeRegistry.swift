@@ -47,9 +47,14 @@ final class NodeRegistry {
     }
 
     /// `NAME.RANDOM`, different for each life of a node, without spaces.
-    static func incarnation(of node: String) -> String {
-        let name = String(String.UnicodeScalarView(node.unicodeScalars.map { $0.value > 0x20 ? $0 : "-" }))
-        return "\(name).\(SessionID.random())"
+    static func incarnation(of node: String) -> String { "\(name(of: node)).\(SessionID.random())" }
+
+    static func name(of node: String) -> String {
+        String(String.UnicodeScalarView(node.unicodeScalars.map { $0.value > 0x20 ? $0 : "-" }))
+    }
+
+    static func name(ofIncarnation incarnation: String) -> String {
+        incarnation.lastIndex(of: ".").map { String(incarnation[..<$0]) } ?? incarnation
     }
 
     var isRegistered: Bool { lease.isHeld }

@@ -208,6 +208,15 @@ struct PresenceLedger<Waiter> {
     /// A command took effect. Who waited for it.
     mutating func succeeded(_ operation: Operation) -> [Waiter] { ended(operation, tookEffect: true) }
 
+    /// A session may not enter: it is not in the room, and will not be. Who waited for it.
+    mutating func refused(_ membership: Membership) -> [Waiter] {
+        guard let entry = entries[membership], entry.isUnderWay else { return [] }
+        underWay -= 1
+        lossesAtStart[membership] = nil
+        remove(membership)
+        return entry.asking + entry.waiters
+    }
+
     /// A command failed; whether it took effect is not known. Who waited for it.
     ///
     /// A session that was not in the room before is not in it now: whoever asked is told so, and Redis will be.

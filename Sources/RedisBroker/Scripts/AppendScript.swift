@@ -1,17 +1,20 @@
 extension Script {
     /// Stores and publishes a group of messages of one room.
     ///
-    /// KEYS: log, retried. ARGV: channel, known position, sent at, log length (0: any), time to live in ms (0: for ever),
-    /// retry window in ms, the store's generation (nothing: not known), `1` if the caller is settled in it, then for each
-    /// message: identity length (`-` before it: a retry; 0: no identity), the session that is excepted or nothing, body.
+    /// KEYS: log, retried, rules, pace. ARGV: channel, known position, sent at, log length (0: any), time to live in ms (0:
+    /// for ever), retry window in ms, the store's generation (nothing: not known), `1` if the caller is settled in it, how
+    /// many messages a second the room may have if it has no rule of its own (0: any), then for each message: identity
+    /// length (`-` before it: a retry; 0: no identity), the session that is excepted or nothing, body.
     ///
-    /// Answers `{first position stored or 0-0, time, then for each duplicate: its number from 0, position, time}`. What
-    /// is not a duplicate was stored in order, each one SEQ after the other. Answers 0, and has done nothing, when a new
-    /// epoch would have to begin and the caller is not settled.
+    /// Answers `{first position stored or 0-0, time, then for each duplicate: its number from 0, position, time, and for
+    /// each that the room's rules forbid (``postRules``): its number, why, the wait in ms}`. What is neither was stored in
+    /// order, each one SEQ after the other. Answers 0, and has done nothing, when a new epoch would have to begin and the
+    /// caller is not settled.
     ///
     /// An entry's field `g` is the generation that it was appended in. It is the last one's that counts: a log whose last
     /// entry is of another generation may have lost what came after it.
     static let appendSource = """
+        \(postRules)
         local log, retried = KEYS[1], KEYS[2]
         local channel = ARGV[1]
         local knownEpoch, knownSeq = string.match(ARGV[2], '^(%d+)-(%d+)$')
@@ -50,14 +53,17 @@ extension Script {
         end
 
         -- What retries repeat. They pay for looking; others only while somebody has retried in the last minutes.
-        local first = 9
+        local first = 10
         local found = {}    -- identity -> 'POSITION TIME' of the copy that is to be acknowledged
         local stored = {}   -- the same for what this call stores
         local wanted, lengths, missing = {}, {}, 0
-        local noted
+        -- Most rooms have neither retries nor rules: one question for both.
+        local extras = redis.call('EXISTS', retried, KEYS[3])
+        local noted = extras == 2 or (extras == 1 and redis.call('EXISTS', retried) == 1)
+        local judge = (extras == 2 or (extras == 1 and not noted) or ARGV[9] ~= '0')
+          and judging(KEYS[3], KEYS[4], ms, tonumber(ARGV[9]))
         for i = first, #ARGV, 3 do
           local length = tonumber(ARGV[i])
-          if length ~= 0 and noted == nil then noted = redis.call('EXISTS', retried) == 1 end
           if length < 0 or (noted and length > 0) then
             local identity = string.sub(ARGV[i + 2], 1, math.abs(length))
             local note = noted and redis.call('HGET', retried, identity)
@@ -103,11 +109,17 @@ extension Script {
           local length, body = tonumber(ARGV[i]), ARGV[i + 2]
           local identity = length ~= 0 and string.sub(body, 1, math.abs(length))
           local copy = identity and (found[identity] or (length < 0 and stored[identity]))
+          local why, wait
+          if judge and not copy then why, wait = judge(body) end
           if copy then
             local position, at = string.match(copy, '^(%S+) (%S+)$')
             answer[#answer + 1] = (i - first) / 3
             answer[#answer + 1] = position
             answer[#answer + 1] = at
+          elseif why then
+            answer[#answer + 1] = (i - first) / 3
+            answer[#answer + 1] = why
+            answer[#answer + 1] = wait
           else
             local position
             if begins then

@@ -57,26 +57,44 @@ extension Script {
 
     /// Counts sessions into a room. Idempotent: only a user's first session is announced.
     ///
-    /// KEYS: sessions, users. ARGV: channel, how many users make a crowd when exceeded, node incarnation, how many
+    /// KEYS: sessions, users, rules. ARGV: channel, how many users make a crowd when exceeded, node incarnation, how many
     /// members to answer, then for each session: its name, its user.
-    /// Answers `{number of users, revision, then users}`: all, or as many as wanted and any of them.
+    /// Answers `{number of users, revision, refusals, then users}`: all, or as many as wanted and any of them. A refusal is
+    /// a session's number from 0 and why it is not in the room: `banned`, or `full` for a user who has no place yet.
     static let enterSource = """
         \(roomFunctions)
         local room = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
-        local limit = tonumber(ARGV[4])
+        local limit, refusals = tonumber(ARGV[4]), {}
+        local ruled = redis.call('EXISTS', KEYS[3]) == 1
+        local places = ruled and tonumber(redis.call('HGET', KEYS[3], 'limit') or 0) or 0
+
+        local function refusal(user, before)
+          local ban = redis.call('HGET', KEYS[3], 'b ' .. user)
+          if ban and tonumber(string.match(ban, '^%d+')) > room.now / 1000 then return 'banned' end
+          if places > 0 and not before and redis.call('HEXISTS', room.users, user) == 0
+            and redis.call('HLEN', room.users) >= places then return 'full' end
+        end
+
         for i = 5, #ARGV, 2 do
           local session, user = ARGV[i], ARGV[i + 1]
           local value = user .. ' ' .. ARGV[3]
           local before = redis.call('HGET', room.sessions, session)
-          if before ~= value then redis.call('HSET', room.sessions, session, value) end
-          if not before and redis.call('HINCRBY', room.users, user, 1) == 1 then
-            changed(room, '+', session, user)
+          local why = ruled and refusal(user, before)
+          if why then
+            if before then forget(room, session, before) end
+            refusals[#refusals + 1] = (i - 5) / 2
+            refusals[#refusals + 1] = why
+          else
+            if before ~= value then redis.call('HSET', room.sessions, session, value) end
+            if not before and redis.call('HINCRBY', room.users, user, 1) == 1 then
+              changed(room, '+', session, user)
+            end
           end
         end
         close(room)
 
         local count = redis.call('HLEN', room.users)
-        local answer = {count, current(room)}
+        local answer = {count, current(room), refusals}
         if limit == 0 then return answer end
         if count <= limit then
           for _, name in ipairs(redis.call('HKEYS', room.users)) do answer[#answer + 1] = name end
@@ -88,7 +106,7 @@ extension Script {
           local page = redis.call('HSCAN', room.users, cursor, 'COUNT', limit)
           cursor = page[1]
           for i = 1, #page[2], 2 do
-            if #answer > limit + 1 then return answer end
+            if #answer > limit + 2 then return answer end
             if not seen[page[2][i]] then
               seen[page[2][i]] = true
               answer[#answer + 1] = page[2][i]

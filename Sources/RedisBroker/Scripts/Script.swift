@@ -16,6 +16,10 @@ struct Script: Sendable, Equatable {
     static let members = Script(index: 7, source: membersSource)
     static let head = Script(index: 8, source: headSource)
     static let restore = Script(index: 9, source: restoreSource)
+    static let giveOrder = Script(index: 10, source: giveOrderSource)
+    static let orders = Script(index: 11, source: ordersSource)
+    static let living = Script(index: 12, source: livingSource)
+    static let rules = Script(index: 13, source: rulesSource)
 
     /// For a cluster, where what is published reaches the subscribers of its slot.
     static let sharded = all.map { script in
@@ -23,5 +27,8 @@ struct Script: Sendable, Equatable {
             index: script.index, source: script.source.replacing("redis.call('PUBLISH'", with: "redis.call('SPUBLISH'"))
     }
 
-    static let all = [append, readAfter, readLatest, enter, leave, sweep, heartbeat, members, head, restore]
+    static let all = [
+        append, readAfter, readLatest, enter, leave, sweep, heartbeat, members, head, restore, giveOrder, orders,
+        living, rules,
+    ]
 }

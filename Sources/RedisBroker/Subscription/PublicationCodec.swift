@@ -8,6 +8,7 @@ import NIOCore
 ///     s SESSION\n JSON                                                                     a signal of that session
 ///     p + COUNT REVISION SESSION USER    p - COUNT REVISION - USER                         a user came, a user went
 ///     p = COUNT REVISION                                                                   users came to or left a crowd
+///     o …, a …                                                          on the control channel only, see ``OrderCodec``
 ///
 /// Bodies are slices of the publication, never copied.
 enum PublicationCodec {
@@ -27,6 +28,12 @@ enum PublicationCodec {
         case UInt8(ascii: "m"): return .messages(try messages(&rest))
         case UInt8(ascii: "s"): return try signal(&rest)
         case UInt8(ascii: "p"): return try presence(&rest)
+        case UInt8(ascii: "o"):
+            guard readByte(&rest, is: " "), let order = OrderCodec.order(&rest) else { throw .malformedHeader }
+            return .control(.order(order))
+        case UInt8(ascii: "a"):
+            guard readByte(&rest, is: " "), let answer = OrderCodec.answer(&rest) else { throw .malformedHeader }
+            return .control(.answer(answer))
         default: throw .unknownKind
         }
     }

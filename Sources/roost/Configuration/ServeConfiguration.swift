@@ -52,7 +52,14 @@ struct ServeConfiguration: Sendable, Equatable {
     var maxRoomsPerSession = 256
     /// 0: no limit.
     var messagesPerSecond = 500
+    /// 0: no limit.
+    var roomMessagesPerSecond = 0
+    /// 0: no limit.
+    var retriesPerSecond = 20
     var maxMessageBytes = 16_384
+    var maxJSONDepth = 32
+    var maxFragments = 1024
+    var maxHeaderBytes = 16_384
     var maxUnreadBytes = 4 << 20
     var stallTimeout = Duration.seconds(30)
     var handshakeTimeout = Duration.seconds(10)

@@ -46,7 +46,12 @@ struct ServeOptions: ParsableArguments {
     @Option(help: .setting("joins-per-second")) var joinsPerSecond: String?
     @Option(help: .setting("max-rooms-per-session")) var maxRoomsPerSession: String?
     @Option(help: .setting("messages-per-second")) var messagesPerSecond: String?
+    @Option(help: .setting("room-messages-per-second")) var roomMessagesPerSecond: String?
+    @Option(help: .setting("retries-per-second")) var retriesPerSecond: String?
     @Option(help: .setting("max-message-bytes")) var maxMessageBytes: String?
+    @Option(help: .setting("max-json-depth")) var maxJSONDepth: String?
+    @Option(help: .setting("max-fragments")) var maxFragments: String?
+    @Option(help: .setting("max-header-bytes")) var maxHeaderBytes: String?
     @Option(help: .setting("max-unread-bytes")) var maxUnreadBytes: String?
     @Option(help: .setting("stall-timeout")) var stallTimeout: String?
     @Option(help: .setting("handshake-timeout")) var handshakeTimeout: String?

@@ -121,8 +121,24 @@ extension Setting {
             "messages-per-second", \.messagesPerSecond, flag: \.messagesPerSecond, 0...1_000_000,
             "messages, typing and signals of one connection, with a burst of two seconds; 0: no limit"),
         .integer(
+            "room-messages-per-second", \.roomMessagesPerSecond, flag: \.roomMessagesPerSecond, 0...1_000_000,
+            "messages of one room, over all gateways, with a burst of two seconds, where its settings say nothing; 0: no limit"
+        ),
+        .integer(
+            "retries-per-second", \.retriesPerSecond, flag: \.retriesPerSecond, 0...1_000_000,
+            "messages of one user that are marked as retries, with a burst of ten seconds; 0: no limit"),
+        .integer(
             "max-message-bytes", \.maxMessageBytes, flag: \.maxMessageBytes, 256...262_144,
             "the JSON of one frame from a client"),
+        .integer(
+            "max-json-depth", \.maxJSONDepth, flag: \.maxJSONDepth, 4...48,
+            "objects and arrays inside one another in the JSON of a frame"),
+        .integer(
+            "max-fragments", \.maxFragments, flag: \.maxFragments, 1...65_536,
+            "WebSocket frames that one message may come in"),
+        .integer(
+            "max-header-bytes", \.maxHeaderBytes, flag: \.maxHeaderBytes, 4096...65_536,
+            "all header fields of a request"),
         .integer(
             "max-unread-bytes", \.maxUnreadBytes, flag: \.maxUnreadBytes, 1_048_576...1_073_741_824,
             "output that waits for one connection before it is closed as too slow"),

@@ -37,7 +37,8 @@ final class Stage: Sendable {
 
     /// Flags of every gateway: short times, so that rows need not last for minutes.
     static let arguments = [
-        "--messages-per-second", "0", "--heartbeat", "5", "--drain-time", "1", "--drain-deadline", "4",
+        "--messages-per-second", "0", "--retries-per-second", "0", "--heartbeat", "5", "--drain-time", "1",
+        "--drain-deadline", "4",
     ]
 
     static func start(

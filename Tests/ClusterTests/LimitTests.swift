@@ -1,0 +1,114 @@
+import Foundation
+import NIOCore
+import TestSupport
+import Testing
+
+extension ClusterTests {
+    /// Limits that cost whoever passes them an answer or the connection, and that operators see.
+    @Suite("Limits")
+    struct LimitTests {
+        private func withGateway(_ arguments: [String], work: (GatewayProcess) async throws -> Void) async throws {
+            let folder = try ScratchFolder("limits")
+            defer { folder.remove() }
+            let gateway = try await GatewayProcess.start(
+                node: "limited", redis: nil, arguments: arguments, folder: folder.url)
+            do {
+                try await work(gateway)
+                await gateway.kill()
+            } catch {
+                print(gateway.output)
+                await gateway.kill()
+                throw error
+            }
+        }
+
+        private func metric(_ sample: String, of gateway: GatewayProcess) async throws -> Bool {
+            try await gateway.ops("/metrics").body.split(separator: "\n").contains { $0 == sample }
+        }
+
+        @Test("What is too deep is no JSON for a node")
+        func depth() async throws {
+            try await withGateway(["--max-json-depth", "4"]) { gateway in
+                let alice = try await Guest.connect("alice", to: gateway, in: "general")
+                try await alice.send(#"{"type":"message","id":"1","room":"general","data":[[[1]]]}"#)
+                try await alice.event("ack") { $0.id == "1" && $0.type == "ack" }
+                try await alice.send(#"{"type":"message","id":"2","room":"general","data":[[[[1]]]]}"#)
+                #expect(try await alice.event("an error") { $0.type == "error" }.code == "invalid_json")
+                let posted = try await ModerationTests.ask(
+                    "POST", "/rooms/general/messages?user=bob", #"{"data":[[[[1]]]]}"#, port: gateway.port)
+                #expect(posted.status == 400)
+                #expect(try await metric(#"roost_refused_frames_total{code="invalid_json"} 1"#, of: gateway))
+                #expect(try await metric(#"roost_refused_requests_total{code="invalid_json"} 1"#, of: gateway))
+                await alice.socket.cut()
+            }
+        }
+
+        @Test("A message in too many frames ends the connection with 1009")
+        func fragments() async throws {
+            try await withGateway(["--max-fragments", "3"]) { gateway in
+                let alice = try await Guest.connect("alice", port: gateway.port)
+                try await alice.socket.send(.init(firstByte: 0x01, payload: Array(#"{"type":"#.utf8)))
+                for byte: UInt8 in [0x00, 0x00, 0x00] {
+                    try await alice.socket.send(.init(firstByte: byte, payload: Array(" ".utf8)))
+                }
+                #expect(try await alice.closeCode() == 1009)
+                try await eventually("it is counted") {
+                    try await metric(#"roost_closed_connections_total{code="1009"} 1"#, of: gateway) ? true : nil
+                }
+                await alice.socket.cut()
+            }
+        }
+
+        @Test("Header fields that are too long are refused with 431")
+        func headers() async throws {
+            try await withGateway(["--max-header-bytes", "4096"]) { gateway in
+                let short = try await HTTPProbe.get(
+                    "/", port: gateway.port, headers: ["X-Filler": String(repeating: "x", count: 3000)])
+                #expect(short.status == 200)
+                let long = try await HTTPProbe.get(
+                    "/", port: gateway.port, headers: ["X-Filler": String(repeating: "x", count: 5000)])
+                #expect(long.status == 431)
+            }
+        }
+
+        @Test("Who repeats without end is told to wait; who does not repeat is not concerned")
+        func retries() async throws {
+            try await withGateway(["--retries-per-second", "1"]) { gateway in
+                let alice = try await Guest.connect("alice", to: gateway, in: "general")
+                let other = try await Guest.connect("alice", to: gateway, in: "general")
+                for number in 0..<40 {
+                    let guest = number % 2 == 0 ? alice : other
+                    try await guest.send(
+                        #"{"type":"message","id":"\#(number)","room":"general","text":"x","retry":true}"#)
+                    let answer = try await guest.event("an answer") { $0.id == "\(number)" && $0.type != "message" }
+                    if number < 10 { #expect(answer.type == "ack") }
+                    if answer.type == "error" {
+                        #expect(answer.code == "rate_limited")
+                        try await guest.post("x", to: "general", id: "last")
+                        try await guest.event("ack") { $0.id == "last" && $0.type == "ack" }
+                        break
+                    }
+                    #expect(number < 39, "nothing was refused")
+                }
+                await alice.socket.cut()
+                await other.socket.cut()
+            }
+        }
+
+        @Test("A room takes so many messages a second of all its members together")
+        func roomRate() async throws {
+            try await withGateway(["--room-messages-per-second", "1"]) { gateway in
+                var codes: [String?] = []
+                for number in 0..<20 where codes.last != "rate_limited" {
+                    let answer = try await ModerationTests.ask(
+                        "POST", "/rooms/general/messages?user=user-\(number)", #"{"text":"x"}"#, port: gateway.port)
+                    codes.append(answer.body.contains("rate_limited") ? "rate_limited" : nil)
+                }
+                #expect(codes.last == "rate_limited")
+                let elsewhere = try await ModerationTests.ask(
+                    "POST", "/rooms/other/messages?user=alice", #"{"text":"x"}"#, port: gateway.port)
+                #expect(elsewhere.status == 201)
+            }
+        }
+    }
+}
