@@ -168,6 +168,7 @@ package final class Gateway: Service {
         settings.limits = configuration.webSocketLimits
         settings.proxies = configuration.trustedProxies
         settings.pendingHandshakes = pendingHandshakes
+        settings.descriptorLimit = configuration.descriptorLimit
         settings.maxBodyBytes = max(settings.maxBodyBytes, configuration.maxMessageBytes)
         let router = Router(context: HTTPContext.self, options: .autoGenerateHeadEndpoints)
         router.middlewares.add(JSONErrors())

@@ -31,6 +31,8 @@ package struct GatewayConfiguration: Sendable {
     package var maxConnectionsPerAddress = 0
     package var maxSessionsPerUser = 0
     package var maxPendingHandshakes = 0
+    /// File descriptors that the process may have; nil when that is not known.
+    package var descriptorLimit: Int?
     package var joinsPerSecond = 0
     /// Of one user, with a burst of ten seconds.
     package var retriesPerSecond = 0
@@ -58,6 +60,8 @@ package struct GatewayConfiguration: Sendable {
         limits.maxMessageBytes = 4 * maxMessageBytes
         limits.maxFragments = maxFragments
         limits.headerBytes = maxHeaderBytes
+        // What is no message costs the node something, too.
+        limits.framesPerSecond = messagesPerSecond == 0 ? 0 : max(1000, 2 * messagesPerSecond)
         limits.heartbeat = heartbeat
         limits.unreadOutputBytes = unreadOutputBytes
         limits.stallTimeout = stallTimeout

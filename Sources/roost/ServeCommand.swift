@@ -30,8 +30,6 @@ struct ServeCommand: AsyncParsableCommand {
         let configuration = try options.configuration()
         LineLogHandler.bootstrap(level: configuration.logLevel, format: configuration.logFormat)
         let logger = Logger(label: "roost")
-        let descriptors = FileDescriptorLimit.raise()
-        logger.debug("Files may be open", metadata: ["limit": "\(descriptors)"])
         if !configuration.hasAuthentication, !configuration.listen.isLoopback {
             logger.warning(
                 "NO AUTHENTICATION: everybody who reaches this address may take any name and read every room",
@@ -89,8 +87,12 @@ struct ServeCommand: AsyncParsableCommand {
     private func serve(
         _ configuration: ServeConfiguration, on group: MultiThreadedEventLoopGroup, with store: Store, logger: Logger
     ) async throws {
+        let descriptors = FileDescriptorLimit.raise()
+        logger.debug("Files may be open", metadata: ["limit": "\(descriptors)"])
+        var settings = configuration.gateway
+        settings.descriptorLimit = descriptors
         let gateway = try await Gateway(
-            configuration: configuration.gateway, broker: store.broker, group: group, storeStatus: store.status,
+            configuration: settings, broker: store.broker, group: group, storeStatus: store.status,
             addBrokerMetrics: store.addMetrics, logger: logger)
         let services = store.services.map {
             ServiceGroupConfiguration.ServiceConfiguration(service: $0, failureTerminationBehavior: .cancelGroup)

@@ -20,7 +20,11 @@ extension ClusterTests {
                 #expect(metrics.headers["content-type"]?.hasPrefix("text/plain") == true)
                 try checkMetrics(metrics.body)
                 for port in [node.port, cluster.balancer.port] {
-                    for path in ["/healthz", "/readyz", "/metrics"] {
+                    for path in [
+                        "/healthz", "/readyz", "/metrics", "/echo", "/admin", "/debug/pprof", "/.env", "/server-status",
+                        "/metrics/", "//metrics", "/./metrics", "/ws/../metrics", "/%6detrics", "/METRICS",
+                        "/metrics?x=1", "/metrics%00",
+                    ] {
                         #expect(try await HTTPProbe.get(path, port: port).status == 404, "\(path)")
                     }
                     #expect(try await HTTPProbe.get("/", port: port).status == 200)

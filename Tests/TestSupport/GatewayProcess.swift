@@ -9,11 +9,14 @@ package final class GatewayProcess: Sendable {
     private let arguments: [String]
     private let environment: [String: String]
     private let folder: URL
+    private let descriptors: Int?
     private let process: Mutex<ChildProcess>
 
     private init(
-        node: String, port: Int, opsPort: Int, arguments: [String], environment: [String: String], folder: URL
+        node: String, port: Int, opsPort: Int, arguments: [String], environment: [String: String], folder: URL,
+        descriptors: Int?
     ) throws {
+        self.descriptors = descriptors
         self.node = node
         self.port = port
         self.opsPort = opsPort
@@ -23,7 +26,7 @@ package final class GatewayProcess: Sendable {
         process = Mutex(
             try Self.launch(
                 node: node, port: port, opsPort: opsPort, arguments: arguments, environment: environment,
-                folder: folder))
+                folder: folder, descriptors: descriptors))
     }
 
     /// Starts a gateway on free ports and waits until it answers `/healthz`, which it does before it is ready.
@@ -32,15 +35,17 @@ package final class GatewayProcess: Sendable {
     ///   - redis: nil: it keeps its rooms in memory.
     ///   - arguments: More flags of `roost serve`.
     ///   - environment: Added to the test's own.
+    ///   - descriptors: How many files it may have open; nil: as many as the test.
     package static func start(
-        node: String, redis: String?, arguments: [String] = [], environment: [String: String] = [:], folder: URL
+        node: String, redis: String?, arguments: [String] = [], environment: [String: String] = [:], folder: URL,
+        descriptors: Int? = nil
     ) async throws -> GatewayProcess {
         let all = (redis.map { ["--redis", $0] } ?? []) + arguments
         var attempts = 1
         while true {
             let gateway = try GatewayProcess(
                 node: node, port: FreePort.find(), opsPort: FreePort.find(), arguments: all, environment: environment,
-                folder: folder)
+                folder: folder, descriptors: descriptors)
             do {
                 try await gateway.listening()
                 return gateway
@@ -126,7 +131,8 @@ package final class GatewayProcess: Sendable {
     package func restart() async throws {
         await current.killAndWait()
         let next = try Self.launch(
-            node: node, port: port, opsPort: opsPort, arguments: arguments, environment: environment, folder: folder)
+            node: node, port: port, opsPort: opsPort, arguments: arguments, environment: environment, folder: folder,
+            descriptors: descriptors)
         process.withLock { $0 = next }
         try await listening()
         try await ready()
@@ -149,13 +155,21 @@ package final class GatewayProcess: Sendable {
     }
 
     private static func launch(
-        node: String, port: Int, opsPort: Int, arguments: [String], environment: [String: String], folder: URL
+        node: String, port: Int, opsPort: Int, arguments: [String], environment: [String: String], folder: URL,
+        descriptors: Int?
     ) throws -> ChildProcess {
-        try ChildProcess(
-            node, executable: executable.path(),
-            arguments: [
-                "serve", "--listen", "127.0.0.1:\(port)", "--ops-listen", "127.0.0.1:\(opsPort)", "--node", node,
-            ] + arguments,
+        let command =
+            [
+                executable.path(), "serve", "--listen", "127.0.0.1:\(port)", "--ops-listen", "127.0.0.1:\(opsPort)",
+                "--node", node,
+            ] + arguments
+        guard let descriptors else {
+            return try ChildProcess(
+                node, executable: command[0], arguments: Array(command.dropFirst()), environment: environment,
+                folder: folder)
+        }
+        return try ChildProcess(
+            node, executable: "bash", arguments: ["-c", "ulimit -n \(descriptors) && exec \"$0\" \"$@\""] + command,
             environment: environment, folder: folder)
     }
 

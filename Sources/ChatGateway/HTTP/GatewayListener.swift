@@ -27,6 +27,8 @@ package final class GatewayListener: Service, Sendable {
         /// Who may say where a connection comes from.
         package var proxies = ProxyTrust()
         package var pendingHandshakes = PendingHandshakes(limit: 0)
+        /// File descriptors that the process may have, of which some are kept from clients; nil when that is not known.
+        package var descriptorLimit: Int?
         /// How long an HTTP connection may stay open between two requests.
         package var idleTimeout: TimeAmount = .seconds(60)
 
@@ -219,6 +221,10 @@ package final class GatewayListener: Service, Sendable {
             throw ChannelError.inappropriateOperationForState
         }
         // There is nobody to talk to yet, so it is closed without a word.
+        guard DescriptorReserve(limit: configuration.descriptorLimit).allows(channel) else {
+            setting.pendingHandshakes.drop()
+            return channel.close(promise: nil)
+        }
         guard setting.pendingHandshakes.begin() else { return channel.close(promise: nil) }
         try foundation?(channel)
         let limits = configuration.limits

@@ -21,8 +21,13 @@ package final class PendingHandshakes: Sendable {
         let count = current.add(1, ordering: .relaxed).newValue
         guard limit > 0, count > limit else { return true }
         end()
-        refused.add(1, ordering: .relaxed)
+        drop()
         return false
+    }
+
+    /// One was closed at once, for whatever reason.
+    func drop() {
+        refused.add(1, ordering: .relaxed)
     }
 
     func end() {

@@ -15,7 +15,7 @@ package struct TokenKey: Sendable {
     }
 
     /// - Throws: ``TokenKeyError`` when only the public half of the key is here.
-    func sign(_ text: [UInt8]) throws(TokenKeyError) -> [UInt8] {
+    package func sign(_ text: [UInt8]) throws(TokenKeyError) -> [UInt8] {
         do {
             return try method.sign(text)
         } catch {

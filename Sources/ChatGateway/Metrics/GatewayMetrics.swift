@@ -55,12 +55,16 @@ struct GatewayMetrics {
             "roost_refused_requests_total", .counter, "Requests to the HTTP API that were refused.", by: "code",
             Self.sorted(requestRefusals))
         page.add(
+            "roost_paced_reads_total", .counter, "Times that a client sent more frames than it may.",
+            sessions.pacedReads)
+        page.add(
             "roost_refused_handshakes_total", .counter, "Connections refused at the door.", by: "code",
             Self.sorted(handshakeRefusals))
         page.add(
             "roost_pending_handshakes", .gauge, "Connections that have not said what they want.", pendingHandshakes)
         page.add(
-            "roost_dropped_handshakes_total", .counter, "Connections closed because too many had said nothing yet.",
+            "roost_dropped_handshakes_total", .counter,
+            "Connections closed at once: too many had said nothing yet, or too few descriptors were left.",
             droppedHandshakes)
         page.add(
             "roost_refused_tokens_total", .counter, "Tokens that were not valid.", by: "reason",

@@ -146,6 +146,8 @@ final class ChatSession: WebSocketSession, HubSession {
 
     func receivedAllForNow() {}
 
+    func paced() { environment.registry.metrics.pacedReads += 1 }
+
     func writabilityChanged(to isWritable: Bool) {
         if isWritable { hub.writable(self) }
     }

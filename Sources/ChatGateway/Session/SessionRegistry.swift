@@ -8,6 +8,7 @@ final class SessionRegistry {
         var streams = 0
         var opened = 0
         var framesIn = 0
+        var pacedReads = 0
         /// Messages handed to the broker; a direct message counts twice, as it is stored twice.
         var messagesIn = 0
         /// Requests that the store could not answer.
@@ -20,7 +21,8 @@ final class SessionRegistry {
             Metrics(
                 sessions: left.sessions + right.sessions, streams: left.streams + right.streams,
                 opened: left.opened + right.opened,
-                framesIn: left.framesIn + right.framesIn, messagesIn: left.messagesIn + right.messagesIn,
+                framesIn: left.framesIn + right.framesIn, pacedReads: left.pacedReads + right.pacedReads,
+                messagesIn: left.messagesIn + right.messagesIn,
                 unavailable: left.unavailable + right.unavailable,
                 refusals: left.refusals.merging(right.refusals, uniquingKeysWith: +),
                 closings: left.closings.merging(right.closings, uniquingKeysWith: +))

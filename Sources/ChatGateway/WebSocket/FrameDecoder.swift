@@ -1,8 +1,8 @@
-import ChatProtocol
-import NIOCore
+package import ChatProtocol
+package import NIOCore
 
 /// What a client's bytes mean.
-enum FrameEvent: Equatable {
+package enum FrameEvent: Equatable {
     /// One whole text message, valid UTF-8.
     case text(ByteBuffer)
     /// One whole binary message.
@@ -19,7 +19,7 @@ enum FrameEvent: Equatable {
 ///
 /// Payloads are unmasked on the way into the buffer of the message that they belong to, so that nothing but a message
 /// begun is held, and no more of it than has arrived.
-struct FrameDecoder {
+package struct FrameDecoder {
     private enum State {
         case first
         case second
@@ -48,6 +48,8 @@ struct FrameDecoder {
     private let allowedReservedBits: UInt8
 
     private var state = State.first
+    /// Frames begun since ``takeFrameCount()``.
+    private var frameCount = 0
 
     // The frame that is being read.
     private var opcode = Opcode.continuation
@@ -64,17 +66,23 @@ struct FrameDecoder {
     private var fragments = 0
     private var validator = UTF8Validator()
 
-    init(maxMessageBytes: Int, maxFragments: Int, allowedReservedBits: UInt8 = 0) {
+    package init(maxMessageBytes: Int, maxFragments: Int, allowedReservedBits: UInt8 = 0) {
         self.maxMessageBytes = maxMessageBytes
         self.maxFragments = maxFragments
         self.allowedReservedBits = allowedReservedBits
     }
 
     /// Memory that the message begun takes.
-    var heldBytes: Int { message.capacity }
+    package var heldBytes: Int { message.capacity }
+
+    /// How many frames, of any kind, have begun since the last call.
+    mutating func takeFrameCount() -> Int {
+        defer { frameCount = 0 }
+        return frameCount
+    }
 
     /// The next event in these bytes, taking them; nil when all of them are taken and more are needed.
-    mutating func next(_ input: inout ByteBuffer) -> FrameEvent? {
+    package mutating func next(_ input: inout ByteBuffer) -> FrameEvent? {
         while true {
             switch state {
             case .first:
@@ -112,6 +120,7 @@ struct FrameDecoder {
     // MARK: Header
 
     private mutating func begin(_ byte: UInt8) -> FrameEvent? {
+        frameCount += 1
         isFinal = byte & 0x80 != 0
         guard byte & 0x70 & ~allowedReservedBits == 0 else {
             return fail(.protocolError, "a reserved bit is set")

@@ -1,4 +1,4 @@
-import NIOCore
+package import NIOCore
 
 /// Something that a ``HeartbeatWheel`` wakes, on the wheel's loop.
 protocol WheelRider: AnyObject {
@@ -12,8 +12,8 @@ protocol WheelRider: AnyObject {
 /// deadlines, both as exact as one tick.
 ///
 /// `@unchecked Sendable`: every method runs on ``eventLoop``, as each asserts, and so does the timer.
-final class HeartbeatWheel: @unchecked Sendable {
-    let eventLoop: any EventLoop
+package final class HeartbeatWheel: @unchecked Sendable {
+    package let eventLoop: any EventLoop
     /// Those of its riders.
     let limits: WebSocketLimits
     private let tick: TimeAmount
@@ -37,7 +37,7 @@ final class HeartbeatWheel: @unchecked Sendable {
     }
 
     /// The wheel for connections with these limits.
-    convenience init(eventLoop: any EventLoop, limits: WebSocketLimits) {
+    package convenience init(eventLoop: any EventLoop, limits: WebSocketLimits) {
         let shortest = min(limits.stallTimeout, limits.closeTimeout, limits.handshakeTimeout)
         self.init(
             eventLoop: eventLoop, period: limits.heartbeat, precision: .nanoseconds(shortest.nanoseconds / 8),

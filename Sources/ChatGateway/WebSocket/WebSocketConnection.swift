@@ -24,6 +24,9 @@ package final class WebSocketConnection: ChannelInboundHandler {
     private var machine = StateMachine()
     private var decoder: FrameDecoder
     private var keepAlive = KeepAlive()
+    private var budget: FrameBudget
+    /// Nothing is read for a while, because the client has sent more frames than it may.
+    private var isPaced = false
     /// Between a read and the end of its burst; output is flushed then, all at once.
     private var isReading = false
     private var hasUnflushedOutput = false
@@ -36,7 +39,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
     private var hasReportedEnd = false
 
     /// - Parameter isPlain: nothing in the channel changes bytes on their way to the socket, as TLS would.
-    init(
+    package init(
         session: any WebSocketSession, wheel: HeartbeatWheel, peerAddress: String, isPlain: Bool = false
     ) {
         self.eventLoop = wheel.eventLoop
@@ -46,13 +49,14 @@ package final class WebSocketConnection: ChannelInboundHandler {
         self.peerAddress = peerAddress
         let limits = wheel.limits
         self.decoder = FrameDecoder(maxMessageBytes: limits.maxMessageBytes, maxFragments: limits.maxFragments)
+        self.budget = FrameBudget(perSecond: limits.framesPerSecond, at: wheel.eventLoop.now)
     }
 
     private var limits: WebSocketLimits { wheel.limits }
 
     /// Tells the session that it may speak, and sends what it says together with what was written before it. The
     /// handler must be in the pipeline, and nothing below it that takes anything but bytes.
-    func start() {
+    package func start() {
         eventLoop.assertInEventLoop()
         if isPlain, let context { outlet.open(context.channel) }
         session?.opened(self)
@@ -171,6 +175,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
         // The flush before may have found TCP gone.
         guard context != nil, machine.state != .closed else { return }
         wheel.setDeadline(of: self, in: limits.closeTimeout)
+        isPaced = false
         setAutoRead(true)
     }
 
@@ -216,6 +221,23 @@ package final class WebSocketConnection: ChannelInboundHandler {
         while let event = decoder.next(&bytes) {
             handle(event)
         }
+        if let pause = budget.spend(decoder.takeFrameCount(), at: eventLoop.now) { pace(pause) }
+    }
+
+    private func pace(_ pause: TimeAmount) {
+        // While a connection closes the end has to be read; a wait that is under way goes on after what it did not see.
+        guard machine.state == .open, !isPaced else { return }
+        isPaced = true
+        session?.paced()
+        setAutoRead(false)
+        eventLoop.assumeIsolated().scheduleTask(in: pause) { [weak self] in self?.paid() }
+    }
+
+    private func paid() {
+        guard isPaced, machine.state == .open else { return }
+        isPaced = false
+        if let pause = budget.spend(0, at: eventLoop.now) { return pace(pause) }
+        if isWritable { setAutoRead(true) }
     }
 
     private func handle(_ event: FrameEvent) {
@@ -250,7 +272,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
         guard machine.state == .open else { return }
         if isWritable {
             wheel.clearDeadline(of: self)
-            setAutoRead(true)
+            if !isPaced { setAutoRead(true) }
             if let payload = owedPong {
                 owedPong = nil
                 pong(payload)
@@ -301,8 +323,8 @@ package final class WebSocketConnection: ChannelInboundHandler {
 
 extension WebSocketConnection: WheelRider {
     func beat() {
-        // While output is stuck nothing is read, so silence proves nothing: the stall's deadline judges.
-        guard machine.state == .open, isWritable else { return }
+        // While nothing is read silence proves nothing; where output is stuck the stall's deadline judges.
+        guard machine.state == .open, isWritable, !isPaced else { return }
         switch keepAlive.beat() {
         case .ping:
             send(frames: ControlFrame.emptyPing)

@@ -6,6 +6,8 @@ package struct WebSocketLimits: Sendable, Equatable {
     package var maxMessageBytes = 64 * 1024
     /// Frames that one message may come in; more closes with 1009.
     package var maxFragments = 1024
+    /// Frames of any kind a second, with a burst of two seconds; who sends more is read from more slowly. 0 for no limit.
+    package var framesPerSecond = 0
     /// How often the node pings. After two pings without any sign of life the connection ends with 1001.
     package var heartbeat: TimeAmount = .seconds(25)
     /// Bytes of output that may wait for a client that does not read; more closes with 1013.

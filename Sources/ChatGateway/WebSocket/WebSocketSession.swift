@@ -18,6 +18,9 @@ package protocol WebSocketSession: AnyObject {
     /// Everything that one read brought has been handed over.
     func receivedAllForNow()
 
+    /// The client has sent more frames than it may, and is not read from for a while.
+    func paced()
+
     /// Enough waits unsent that the connection has stopped reading, or that is over. Never called from within
     /// ``WebSocketConnection/send(frames:)`` and ``WebSocketConnection/flush()``.
     func writabilityChanged(to isWritable: Bool)
@@ -25,6 +28,10 @@ package protocol WebSocketSession: AnyObject {
     /// Nothing more is received, and what is sent goes nowhere. Called exactly once, also for a session that was
     /// admitted but never opened; never from within the connection's own methods.
     func closed(_ ending: Ending)
+}
+
+extension WebSocketSession {
+    package func paced() {}
 }
 
 /// How a WebSocket connection came to its end.

@@ -1,6 +1,6 @@
-import ChatHub
-import ChatProtocol
-import NIOCore
+package import ChatHub
+package import ChatProtocol
+package import NIOCore
 
 /// What travels on a room's channel: a line of words, then bytes whose lengths are said before.
 ///
@@ -11,8 +11,8 @@ import NIOCore
 ///     o …, a …                                                          on the control channel only, see ``OrderCodec``
 ///
 /// Bodies are slices of the publication, never copied.
-enum PublicationCodec {
-    static func signal(_ event: ByteBuffer, from origin: SessionID) -> ByteBuffer {
+package enum PublicationCodec {
+    package static func signal(_ event: ByteBuffer, from origin: SessionID) -> ByteBuffer {
         var bytes = ByteBuffer()
         bytes.reserveCapacity(event.readableBytes + 19)
         bytes.writeStaticString("s ")
@@ -22,7 +22,7 @@ enum PublicationCodec {
         return bytes
     }
 
-    static func parse(_ bytes: ByteBuffer) throws(PublicationError) -> Publication {
+    package static func parse(_ bytes: ByteBuffer) throws(PublicationError) -> Publication {
         var rest = bytes
         switch rest.readInteger(as: UInt8.self) {
         case UInt8(ascii: "m"): return .messages(try messages(&rest))
@@ -141,7 +141,7 @@ enum PublicationCodec {
 }
 
 /// Why a publication is not one of ours.
-enum PublicationError: Error, Equatable {
+package enum PublicationError: Error, Equatable {
     case unknownKind
     case malformedHeader
     /// It announces more than it holds.

@@ -8,6 +8,7 @@ final class RecordingSession: WebSocketSession {
         case text(String)
         case binary([UInt8])
         case burstOver
+        case paced
         case writable(Bool)
         case closed(Ending)
     }
@@ -30,6 +31,7 @@ final class RecordingSession: WebSocketSession {
     func received(_ text: ByteBuffer) { note(.text(String(buffer: text))) }
     func receivedBinary(_ bytes: ByteBuffer) { note(.binary(Array(bytes.readableBytesView))) }
     func receivedAllForNow() { note(.burstOver) }
+    func paced() { note(.paced) }
     func writabilityChanged(to isWritable: Bool) { note(.writable(isWritable)) }
     func closed(_ ending: Ending) { note(.closed(ending)) }
 }

@@ -125,6 +125,44 @@ struct WebSocketConnectionTests {
         #expect(rig.session.events == [.opened, .writable(false), .writable(true)])
     }
 
+    @Test("who sends more frames than it may is read from again when it has waited for them")
+    func pacing() throws {
+        let rig = try Rig {
+            $0.framesPerSecond = 10
+            $0.heartbeat = .seconds(1)
+        }
+        let ping = ClientFrame.bytes(ClientFrame.ping)
+        // A message in 10 frames counts for 10.
+        let fragments = [ClientFrame.bytes(0x01)] + Array(repeating: ClientFrame.bytes(0x00), count: 9)
+        try rig.receive(Array((Array(repeating: ping, count: 10) + fragments).joined()))
+        #expect(rig.readsItself == nil)
+        try rig.receive(Array(Array(repeating: ping, count: 40).joined()))
+        #expect(rig.readsItself == false)
+        #expect(rig.session.events.last == .burstOver)
+        #expect(rig.session.events.count { $0 == .paced } == 1)
+        // Not heard meanwhile, it is not taken for dead.
+        rig.wait(.milliseconds(3900))
+        #expect(rig.readsItself == false)
+        // What is writable again does not make it read earlier.
+        rig.setWritable(false)
+        rig.setWritable(true)
+        #expect(rig.readsItself == false)
+        rig.wait(.milliseconds(200))
+        #expect(rig.readsItself == true)
+        #expect(rig.channel.isActive)
+    }
+
+    @Test("a connection that closes reads the end although it had to wait")
+    func pacedClose() throws {
+        let rig = try Rig { $0.framesPerSecond = 1 }
+        try rig.receive(Array(Array(repeating: ClientFrame.bytes(ClientFrame.ping), count: 9).joined()))
+        #expect(rig.readsItself == false)
+        rig.connection.close(.restart, reason: "")
+        #expect(rig.readsItself == true)
+        try rig.receive(ClientFrame.closing(1012))
+        #expect(rig.flushes.outputIsShut)
+    }
+
     @Test("the client closes: its code comes back, then output is shut, and the session hears it once")
     func clientCloses() throws {
         let rig = try Rig()
