@@ -40,6 +40,14 @@ let package = Package(
             name: "Hiredis",
             dependencies: ["CHiredis", .product(name: "NIOCore", package: "swift-nio")],
             swiftSettings: settings),
+        .systemLibrary(
+            name: "CZlib",
+            pkgConfig: "zlib",
+            providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+        .target(
+            name: "Deflate",
+            dependencies: ["CZlib", .product(name: "NIOCore", package: "swift-nio")],
+            swiftSettings: settings),
         .target(
             name: "ChatProtocol",
             dependencies: [.product(name: "NIOCore", package: "swift-nio")],
@@ -47,7 +55,7 @@ let package = Package(
         .target(
             name: "ChatHub",
             dependencies: [
-                "ChatProtocol",
+                "ChatProtocol", "Deflate",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -66,7 +74,7 @@ let package = Package(
         .target(
             name: "ChatGateway",
             dependencies: [
-                "ChatHub", "ChatProtocol",
+                "ChatHub", "ChatProtocol", "Deflate",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -162,13 +170,17 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "DeflateTests",
+            dependencies: ["Deflate", .product(name: "NIOCore", package: "swift-nio")],
+            swiftSettings: settings),
+        .testTarget(
             name: "ChatProtocolTests",
             dependencies: ["ChatProtocol", .product(name: "NIOCore", package: "swift-nio")],
             swiftSettings: settings),
         .testTarget(
             name: "ChatHubTests",
             dependencies: [
-                "ChatHub", "ChatProtocol", "TestSupport",
+                "ChatHub", "ChatProtocol", "Deflate", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -188,7 +200,7 @@ let package = Package(
         .testTarget(
             name: "ChatGatewayTests",
             dependencies: [
-                "ChatGateway", "ChatHub", "ChatProtocol", "TestSupport",
+                "ChatGateway", "ChatHub", "ChatProtocol", "Deflate", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
@@ -235,7 +247,8 @@ let package = Package(
         .testTarget(
             name: "ClusterTests",
             dependencies: [
-                "TestSupport", "LoadTest", "ChatClient", "ChatGateway", "ChatHub", "ChatProtocol", "RedisBroker",
+                "TestSupport", "LoadTest", "ChatClient", "ChatGateway", "ChatHub", "ChatProtocol", "Deflate",
+                "RedisBroker",
                 "roost",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

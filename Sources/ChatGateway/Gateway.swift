@@ -165,6 +165,7 @@ package final class Gateway: Service {
         settings.host = configuration.host
         settings.port = configuration.port
         settings.isEchoEnabled = configuration.isEchoEnabled
+        settings.isCompressionEnabled = configuration.isCompressionEnabled
         settings.limits = configuration.webSocketLimits
         settings.proxies = configuration.trustedProxies
         settings.pendingHandshakes = pendingHandshakes

@@ -14,6 +14,8 @@ package struct GatewayConfiguration: Sendable {
     package var tls: TLSFiles?
     package var opsTLS: TLSFiles?
     package var isEchoEnabled = false
+    /// Whether clients that offer permessage-deflate get it.
+    package var isCompressionEnabled = false
     /// Origins of pages that may connect, as browsers write them; none: only pages of the node's own host and port.
     package var allowedOrigins: Set<String> = []
     /// Nil: everybody is who they say.

@@ -60,7 +60,12 @@ package final class Delivery: Sendable {
     }
 
     /// The frames of the segments that `isWanted` accepts, joined where they are neighbours.
-    package func forEachRun(where isWanted: (Segment) -> Bool, _ body: (ByteBuffer) -> Void) {
+    ///
+    /// - Parameter compressed: takes them from these.
+    func forEachRun(
+        of compressed: Compressed? = nil, where isWanted: (Segment) -> Bool, _ body: (ByteBuffer) -> Void
+    ) {
+        let frames = compressed?.frames ?? frames
         var runStart = 0
         var start = 0
         func emit(to end: Int) {
@@ -68,12 +73,13 @@ package final class Delivery: Sendable {
             else { return }
             body(run)
         }
-        for segment in segments {
+        for (index, segment) in segments.enumerated() {
+            let end = compressed?.ends[index] ?? segment.end
             if !isWanted(segment) {
                 emit(to: start)
-                runStart = segment.end
+                runStart = end
             }
-            start = segment.end
+            start = end
         }
         emit(to: start)
     }

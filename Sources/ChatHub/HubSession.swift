@@ -12,6 +12,8 @@ package protocol HubSession: AnyObject {
     /// Whether its socket takes more. When it does not, nothing is queued for it but what must not be dropped; the
     /// session calls ``LoopHub/writable(_:)`` when it takes data again.
     var isWritable: Bool { get }
+    /// Whether its client agreed to frames that were compressed for everybody.
+    var takesCompressedFrames: Bool { get }
     /// Queues frames; they leave with ``flush()``.
     func write(_ frames: ByteBuffer)
     func flush()
@@ -27,6 +29,7 @@ package protocol HubSession: AnyObject {
 
 extension HubSession {
     package var isPresent: Bool { true }
+    package var takesCompressedFrames: Bool { false }
 
     /// Whether it is counted in a room.
     func counts(in room: RoomName) -> Bool { isPresent && !room.isInbox }

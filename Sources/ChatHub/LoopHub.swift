@@ -1,4 +1,5 @@
 package import ChatProtocol
+import Deflate
 package import NIOCore
 
 /// Knows the sessions of one event loop room by room, and writes to them what the directory delivers.
@@ -43,6 +44,7 @@ package final class LoopHub: @unchecked Sendable {
     var rings: RingOrder
     var replays: ReplayCache
     var isExpiryScheduled = false
+    private let deflater = Deflater()
     private var awaitingFlush: [any HubSession] = []
     private var isFlushScheduled = false
     var openings = 0
@@ -174,7 +176,10 @@ package final class LoopHub: @unchecked Sendable {
         }
         let isGapAtTheEnd = delivery.last <= before
         let frames = delivery.frames
+        // Made when the first asks, for all on this loop.
+        lazy var shared = delivery.compressed(by: deflater)
         var written = 0
+        var savedBytes = 0
         let reached = delivery.isOfMessages ? room.attentive : room.members.count
         for member in room.members[..<reached] {
             switch member.progress {
@@ -185,12 +190,15 @@ package final class LoopHub: @unchecked Sendable {
                     continue
                 }
                 if member.missedNotices != nil { tellMissedNotices(to: member, in: room) }
-                if !delivery.isSelective {
+                written += 1
+                if member.takesCompressedFrames, let shared {
+                    write(delivery, compressed: shared, to: member)
+                    savedBytes += frames.readableBytes - shared.frames.readableBytes
+                } else if !delivery.isSelective {
                     write(frames, to: member.session)
                 } else {
                     delivery.forEachRun(where: { $0.isFor(member) }) { write($0, to: member.session) }
                 }
-                written += 1
             case .behind(let reached):
                 writeNotices(of: delivery, to: member, in: room, gaps: isGapAtTheEnd && reached >= before)
                 if member.session.isWritable {
@@ -214,11 +222,16 @@ package final class LoopHub: @unchecked Sendable {
         }
         if delivery.isSelective { room.arrears?.missedNotices.append(from: delivery) }
         metrics.deliveries += written * delivery.messageCount
-        metrics.deliveredBytes += written * frames.readableBytes
+        metrics.deliveredBytes += written * frames.readableBytes - savedBytes
         if delivery.sentAt > 0 {
             let now = clock()
             metrics.latency.record(microseconds: now > delivery.sentAt ? now - delivery.sentAt : 0)
         }
+    }
+
+    private func write(_ delivery: Delivery, compressed: Delivery.Compressed, to member: Member) {
+        guard delivery.isSelective else { return write(compressed.frames, to: member.session) }
+        delivery.forEachRun(of: compressed, where: { $0.isFor(member) }) { write($0, to: member.session) }
     }
 
     private static let heldNoticesLimit = 1000

@@ -119,6 +119,8 @@ package final class Member {
     }
 
     let session: any HubSession
+    /// The session's, which says the same for life: looked at for each delivery.
+    let takesCompressedFrames: Bool
     var progress: Progress = .entering(notices: [])
     /// Presence up to this revision is known to the session from its `joined`.
     var rosterRevision: UInt64 = 0
@@ -137,5 +139,8 @@ package final class Member {
     /// The first of the room's ``MissedNotices`` that it has not been told.
     var missedNotices: Int?
 
-    init(session: any HubSession) { self.session = session }
+    init(session: any HubSession) {
+        self.session = session
+        takesCompressedFrames = session.takesCompressedFrames
+    }
 }

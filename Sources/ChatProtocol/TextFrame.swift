@@ -26,8 +26,9 @@ package enum TextFrame {
         return payload
     }
 
-    package static func writeHeader(payload: Int, into out: inout ByteBuffer) {
-        let finalText: UInt8 = 0x81
+    /// - Parameter isCompressed: the payload is permessage-deflate's (RFC 7692, section 6).
+    package static func writeHeader(payload: Int, isCompressed: Bool = false, into out: inout ByteBuffer) {
+        let finalText: UInt8 = isCompressed ? 0xC1 : 0x81
         switch headerLength(payload) {
         case 2:
             out.writeMultipleIntegers(finalText, UInt8(payload))

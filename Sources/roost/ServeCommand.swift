@@ -117,6 +117,7 @@ extension ServeConfiguration {
         gateway.opsHost = opsListen.host
         gateway.opsPort = opsListen.port
         gateway.isEchoEnabled = enableEcho
+        gateway.isCompressionEnabled = compression
         gateway.authentication = authentication
         if !tlsCert.isEmpty {
             gateway.tls = TLSFiles(certificate: tlsCert, key: tlsKey)

@@ -55,7 +55,7 @@ extension ClusterTests {
             while true {
                 switch try await socket.next() {
                 case .text(let text): if text.contains(words) { return }
-                case .ping, .pong: break
+                case .compressedText, .ping, .pong: break
                 case .close, .end: throw Impatience(description: "the connection ended before \(words)")
                 }
             }

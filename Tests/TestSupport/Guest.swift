@@ -96,6 +96,8 @@ package final class Guest: Sendable {
                 let event = try JSONDecoder().decode(Event.self, from: Data(text.utf8))
                 read.withLock { $0.append(event) }
                 if condition(event) { return event }
+            case .compressedText:
+                throw Impatience(description: "\(user) was sent a compressed frame that it did not agree to")
             case .ping(let payload):
                 try await socket.send(.init(firstByte: 0x8A, payload: payload))
             case .pong:
@@ -123,7 +125,7 @@ package final class Guest: Sendable {
             case .text(let text):
                 let event = try JSONDecoder().decode(Event.self, from: Data(text.utf8))
                 read.withLock { $0.append(event) }
-            case .ping, .pong:
+            case .compressedText, .ping, .pong:
                 break
             case .close(let code):
                 // The gateway may have closed TCP already, as RFC 6455 lets it when it failed the connection.

@@ -42,6 +42,8 @@ package final class RawWebSocket: Sendable {
     /// What a server sends.
     package enum Incoming: Sendable, Equatable {
         case text(String)
+        /// A text that is compressed.
+        case compressedText([UInt8])
         case ping([UInt8])
         case pong([UInt8])
         case close(UInt16?)
@@ -117,6 +119,7 @@ package final class RawWebSocket: Sendable {
         bytes = rest
         switch first {
         case 0x81: return .text(String(decoding: payload, as: UTF8.self))
+        case 0xC1: return .compressedText(payload)
         case 0x89: return .ping(payload)
         case 0x8A: return .pong(payload)
         case 0x88: return .close(payload.count >= 2 ? UInt16(payload[0]) << 8 | UInt16(payload[1]) : nil)

@@ -18,6 +18,8 @@ package final class GatewayListener: Service, Sendable {
         package var limits = WebSocketLimits()
         /// Whether there is a WebSocket at `/echo`; the doorkeeper gives it its session.
         package var isEchoEnabled = false
+        /// Whether clients that offer permessage-deflate get it.
+        package var isCompressionEnabled = false
         /// Connections that may wait to be accepted.
         package var backlog: Int32 = 4096
         /// Ordinary requests that may be under way at once; more are refused with 503.
@@ -48,6 +50,7 @@ package final class GatewayListener: Service, Sendable {
     private let group: any EventLoopGroup
     private let setting: ConnectionSetting
     private let wheels: [ObjectIdentifier: HeartbeatWheel]
+    private let compressions: [ObjectIdentifier: LoopCompression]
     private let foundation: Foundation?
     private let respond: @Sendable (Request, HTTPContext) async throws -> Response
     private let logger: Logger
@@ -78,9 +81,13 @@ package final class GatewayListener: Service, Sendable {
             uniqueKeysWithValues: group.makeIterator().map {
                 (ObjectIdentifier($0), HeartbeatWheel(eventLoop: $0, limits: limits))
             })
+        self.compressions = Dictionary(
+            uniqueKeysWithValues: group.makeIterator().map { (ObjectIdentifier($0), LoopCompression()) })
         self.setting = ConnectionSetting(
             limits: limits,
-            validator: HandshakeValidator(limits: limits, isEchoEnabled: configuration.isEchoEnabled),
+            validator: HandshakeValidator(
+                limits: limits, isEchoEnabled: configuration.isEchoEnabled,
+                isCompressionEnabled: configuration.isCompressionEnabled),
             doorkeeper: doorkeeper,
             proxies: configuration.proxies,
             pendingHandshakes: configuration.pendingHandshakes,
@@ -242,6 +249,8 @@ package final class GatewayListener: Service, Sendable {
         try pipeline.addHandler(encoder)
         try pipeline.addHandler(decoder)
         try pipeline.addHandler(
-            UpgradeSwitch(setting: setting, wheel: wheel, meter: meter, encoder: encoder, decoder: decoder))
+            UpgradeSwitch(
+                setting: setting, wheel: wheel, compression: compressions[ObjectIdentifier(channel.eventLoop)],
+                meter: meter, encoder: encoder, decoder: decoder))
     }
 }

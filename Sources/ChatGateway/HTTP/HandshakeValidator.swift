@@ -8,6 +8,8 @@ struct Handshake: Equatable, Sendable {
     var key: String
     /// The subprotocol to select.
     var selectedProtocol: String?
+    /// What was offered and can be met; nil: no compression.
+    var compression: CompressionAgreement?
 }
 
 extension HTTPRequestHead {
@@ -29,8 +31,10 @@ struct HandshakeValidator: Sendable {
 
     private let limits: WebSocketLimits
     private let isEchoEnabled: Bool
+    private let isCompressionEnabled: Bool
 
-    init(limits: WebSocketLimits, isEchoEnabled: Bool) {
+    init(limits: WebSocketLimits, isEchoEnabled: Bool, isCompressionEnabled: Bool = false) {
+        self.isCompressionEnabled = isCompressionEnabled
         self.limits = limits
         self.isEchoEnabled = isEchoEnabled
     }
@@ -114,7 +118,9 @@ struct HandshakeValidator: Sendable {
             path: path, query: items, headers: headers, host: host, peerAddress: peerAddress,
             offeredProtocols: offered)
         let selected = offered.contains(Self.subprotocol) ? Self.subprotocol : nil
-        return .success(Handshake(request: request, key: key, selectedProtocol: selected))
+        let compression =
+            isCompressionEnabled ? CompressionAgreement(offers: headers["Sec-WebSocket-Extensions"]) : nil
+        return .success(Handshake(request: request, key: key, selectedProtocol: selected, compression: compression))
     }
 
     private static func bad(_ message: String) -> Result<Handshake, HTTPRefusal> {

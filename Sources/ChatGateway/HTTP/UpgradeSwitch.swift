@@ -27,6 +27,7 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
 
     private let setting: ConnectionSetting
     private let wheel: HeartbeatWheel
+    private let compression: LoopCompression?
     private let meter: HeadMeter
     private let encoder: HTTPResponseEncoder
     private let decoder: ByteToMessageHandler<HTTPRequestDecoder>
@@ -43,11 +44,12 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
 
     /// - Parameters: the handlers of the same pipeline that go when a connection becomes a WebSocket.
     init(
-        setting: ConnectionSetting, wheel: HeartbeatWheel, meter: HeadMeter, encoder: HTTPResponseEncoder,
-        decoder: ByteToMessageHandler<HTTPRequestDecoder>
+        setting: ConnectionSetting, wheel: HeartbeatWheel, compression: LoopCompression?, meter: HeadMeter,
+        encoder: HTTPResponseEncoder, decoder: ByteToMessageHandler<HTTPRequestDecoder>
     ) {
         self.setting = setting
         self.wheel = wheel
+        self.compression = compression
         self.meter = meter
         self.encoder = encoder
         self.decoder = decoder
@@ -208,13 +210,19 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
         _ headers: HTTPHeaders
     ) throws {
         let pipeline = context.pipeline.syncOperations
+        let isEcho = handshake.request.path == .echo
         let connection = WebSocketConnection(
-            session: session, wheel: wheel, peerAddress: handshake.request.peerAddress,
-            isPlain: setting.isPlain)
+            session: session,
+            wheel: isEcho ? HeartbeatWheel(eventLoop: wheel.eventLoop, limits: setting.limits.forConformance) : wheel,
+            peerAddress: handshake.request.peerAddress, isPlain: setting.isPlain, agreement: handshake.compression,
+            compression: compression)
         try pipeline.addHandler(connection, position: .after(self))
         var headers = headers
         if let selected = handshake.selectedProtocol {
             headers.add(name: "Sec-WebSocket-Protocol", value: selected)
+        }
+        if let agreement = handshake.compression {
+            headers.add(name: "Sec-WebSocket-Extensions", value: agreement.answer)
         }
         let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers)
         context.write(Self.wrapOutboundOut(.head(head)), promise: nil)

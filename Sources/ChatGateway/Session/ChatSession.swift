@@ -89,6 +89,8 @@ final class ChatSession: WebSocketSession, HubSession {
 
     var isWritable: Bool { connection?.isWritable ?? false }
 
+    var takesCompressedFrames: Bool { connection?.takesCompressedFrames ?? false }
+
     func write(_ frames: ByteBuffer) {
         connection?.send(frames: frames)
     }
@@ -467,11 +469,7 @@ final class ChatSession: WebSocketSession, HubSession {
     }
 
     private func sendText(_ json: ByteBuffer) {
-        guard connection != nil else { return }
-        var frame = ByteBuffer()
-        frame.reserveCapacity(json.readableBytes + TextFrame.headerLength(json.readableBytes))
-        TextFrame.writeHeader(payload: json.readableBytes, into: &frame)
-        frame.writeImmutableBuffer(json)
-        hub.send(frame, to: self)
+        guard let connection else { return }
+        hub.send(connection.frame(text: json), to: self)
     }
 }

@@ -1,4 +1,5 @@
 package import ChatProtocol
+package import Deflate
 package import NIOCore
 
 /// What a client's bytes mean.
@@ -42,13 +43,15 @@ package struct FrameDecoder {
         var isControl: Bool { rawValue & 0x8 != 0 }
     }
 
+    private static let compressionBit: UInt8 = 0x40
+
     private let maxMessageBytes: Int
     private let maxFragments: Int
-    /// The reserved bits that a negotiated extension gives a meaning to.
-    private let allowedReservedBits: UInt8
+    /// Nil where no compression was agreed on.
+    private let inflater: Inflater?
 
     private var state = State.first
-    /// Frames begun since ``takeFrameCount()``.
+    /// Frames begun since ``takeFrameCount()``, and what was inflated, in frames.
     private var frameCount = 0
 
     // The frame that is being read.
@@ -62,20 +65,22 @@ package struct FrameDecoder {
 
     // The message that is being put together.
     private var messageKind: Opcode?
+    private var isCompressed = false
     private var message = ByteBuffer()
     private var fragments = 0
     private var validator = UTF8Validator()
 
-    package init(maxMessageBytes: Int, maxFragments: Int, allowedReservedBits: UInt8 = 0) {
+    package init(maxMessageBytes: Int, maxFragments: Int, inflater: Inflater? = nil) {
         self.maxMessageBytes = maxMessageBytes
         self.maxFragments = maxFragments
-        self.allowedReservedBits = allowedReservedBits
+        self.inflater = inflater
     }
 
     /// Memory that the message begun takes.
     package var heldBytes: Int { message.capacity }
 
-    /// How many frames, of any kind, have begun since the last call.
+    /// How many frames, of any kind, have begun since the last call. What compression hid from the count of bytes costs as
+    /// much as frames of 4 KiB.
     mutating func takeFrameCount() -> Int {
         defer { frameCount = 0 }
         return frameCount
@@ -122,7 +127,8 @@ package struct FrameDecoder {
     private mutating func begin(_ byte: UInt8) -> FrameEvent? {
         frameCount += 1
         isFinal = byte & 0x80 != 0
-        guard byte & 0x70 & ~allowedReservedBits == 0 else {
+        let allowed: UInt8 = inflater == nil ? 0 : Self.compressionBit
+        guard byte & 0x70 & ~allowed == 0 else {
             return fail(.protocolError, "a reserved bit is set")
         }
         guard let opcode = Opcode(rawValue: byte & 0x0F) else {
@@ -140,9 +146,14 @@ package struct FrameDecoder {
         case .close, .ping, .pong:
             guard isFinal else { return fail(.protocolError, "a control frame is fragmented") }
         }
-        // An extension's bit belongs to the first frame of a message.
-        guard byte & 0x70 == 0 || opcode == .text || opcode == .binary else {
-            return fail(.protocolError, "a reserved bit is set")
+        // It belongs to the first frame of a message (RFC 7692, section 6).
+        if byte & Self.compressionBit != 0 {
+            guard opcode == .text || opcode == .binary else {
+                return fail(.protocolError, "a reserved bit is set")
+            }
+            isCompressed = true
+        } else if !opcode.isControl, opcode != .continuation {
+            isCompressed = false
         }
         self.opcode = opcode
         state = .second
@@ -221,7 +232,7 @@ package struct FrameDecoder {
         }
         let known = message.readableBytes
         Self.unmask(count, of: &input, into: &message, with: &mask)
-        if messageKind == .text,
+        if messageKind == .text, !isCompressed,
             !message.withUnsafeReadableBytes({
                 validator.accept(UnsafeRawBufferPointer(rebasing: $0[known...]))
             })
@@ -235,14 +246,33 @@ package struct FrameDecoder {
     }
 
     private mutating func endMessage() -> FrameEvent? {
+        let isText = messageKind == .text
+        if isCompressed, let fault = inflate(isText: isText) { return fault }
         guard validator.isComplete else {
             return fail(.invalidPayload, "the text ends within a character")
         }
         let whole = message
-        let isText = messageKind == .text
         message = ByteBuffer()
         messageKind = nil
         return isText ? .text(whole) : .binary(whole)
+    }
+
+    /// Puts the whole message in the place of the compressed one.
+    private mutating func inflate(isText: Bool) -> FrameEvent? {
+        guard let inflater else { return nil }
+        do throws(InflateError) {
+            message = try inflater.inflate(message, limit: maxMessageBytes)
+        } catch {
+            switch error {
+            case .tooLong: return fail(.tooBig, "a message may have at most \(maxMessageBytes) bytes")
+            case .malformed: return fail(.invalidPayload, "the message is not DEFLATE")
+            }
+        }
+        frameCount += message.readableBytes / 4096
+        if isText, !message.withUnsafeReadableBytes({ validator.accept($0) }) {
+            return fail(.invalidPayload, "the text is not UTF-8")
+        }
+        return nil
     }
 
     private mutating func controlFrame(_ payload: ByteBuffer) -> FrameEvent {

@@ -1,4 +1,6 @@
+import ChatHub
 package import ChatProtocol
+import Deflate
 package import NIOCore
 
 /// One WebSocket after its handshake: bytes in, messages to the session; frames out; and the closing of it all.
@@ -25,6 +27,9 @@ package final class WebSocketConnection: ChannelInboundHandler {
     private var decoder: FrameDecoder
     private var keepAlive = KeepAlive()
     private var budget: FrameBudget
+    private let agreement: CompressionAgreement?
+    /// Of the loop; nil where no compression was agreed on.
+    private let compression: LoopCompression?
     /// Nothing is read for a while, because the client has sent more frames than it may.
     private var isPaced = false
     /// Between a read and the end of its burst; output is flushed then, all at once.
@@ -40,15 +45,20 @@ package final class WebSocketConnection: ChannelInboundHandler {
 
     /// - Parameter isPlain: nothing in the channel changes bytes on their way to the socket, as TLS would.
     package init(
-        session: any WebSocketSession, wheel: HeartbeatWheel, peerAddress: String, isPlain: Bool = false
+        session: any WebSocketSession, wheel: HeartbeatWheel, peerAddress: String, isPlain: Bool = false,
+        agreement: CompressionAgreement? = nil, compression: LoopCompression? = nil
     ) {
+        self.agreement = agreement
+        self.compression = agreement == nil ? nil : compression
         self.eventLoop = wheel.eventLoop
         self.isPlain = isPlain
         self.session = session
         self.wheel = wheel
         self.peerAddress = peerAddress
         let limits = wheel.limits
-        self.decoder = FrameDecoder(maxMessageBytes: limits.maxMessageBytes, maxFragments: limits.maxFragments)
+        self.decoder = FrameDecoder(
+            maxMessageBytes: limits.maxMessageBytes, maxFragments: limits.maxFragments,
+            inflater: self.compression?.inflater)
         self.budget = FrameBudget(perSecond: limits.framesPerSecond, at: wheel.eventLoop.now)
     }
 
@@ -81,21 +91,34 @@ package final class WebSocketConnection: ChannelInboundHandler {
         if excess > limits.unreadOutputBytes { judgeOutput() }
     }
 
-    /// Queues one text message.
-    package func send(text: ByteBuffer) {
+    /// Whether frames that were compressed for everybody may be sent here.
+    package var takesCompressedFrames: Bool { agreement?.isWindowWhole ?? false }
+
+    /// One text message as a frame for this client: compressed where it agreed to that and gains by it.
+    package func frame(text: ByteBuffer) -> ByteBuffer {
         var frame = ByteBuffer()
+        if let compression, agreement?.covers(text.readableBytes) == true,
+            CompressedFrame.write(text, by: compression.deflater, into: &frame)
+        {
+            return frame
+        }
         frame.reserveCapacity(TextFrame.headerLength(text.readableBytes) + text.readableBytes)
         TextFrame.writeHeader(payload: text.readableBytes, into: &frame)
         frame.writeImmutableBuffer(text)
-        send(frames: frame)
+        return frame
+    }
+
+    /// Queues one text message.
+    package func send(text: ByteBuffer) {
+        send(frames: frame(text: text))
     }
 
     /// Queues one binary message.
     func send(binary: ByteBuffer) {
-        var frame = ByteBuffer()
-        TextFrame.writeHeader(payload: binary.readableBytes, into: &frame)
-        frame.setInteger(0x82 as UInt8, at: frame.readerIndex)
-        frame.writeImmutableBuffer(binary)
+        var frame = frame(text: binary)
+        // The bit of compression stays.
+        let first = frame.getInteger(at: frame.readerIndex, as: UInt8.self) ?? 0x81
+        frame.setInteger(first ^ 0x03, at: frame.readerIndex)
         send(frames: frame)
     }
 

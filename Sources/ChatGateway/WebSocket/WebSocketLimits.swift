@@ -30,4 +30,14 @@ package struct WebSocketLimits: Sendable, Equatable {
     package var lowWaterMark = 32 * 1024
 
     package init() {}
+
+    /// Those of `/echo`: conformance suites send messages of 16 MiB, in as many frames and as fast as they like.
+    var forConformance: WebSocketLimits {
+        var limits = self
+        limits.maxMessageBytes = 16 * 1024 * 1024
+        limits.maxFragments = .max
+        limits.framesPerSecond = 0
+        limits.unreadOutputBytes = 64 * 1024 * 1024
+        return limits
+    }
 }

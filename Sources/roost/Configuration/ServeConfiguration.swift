@@ -64,6 +64,7 @@ struct ServeConfiguration: Sendable, Equatable {
     var stallTimeout = Duration.seconds(30)
     var handshakeTimeout = Duration.seconds(10)
     var heartbeat = Duration.seconds(25)
+    var compression = false
     var enableEcho = false
 
     /// Over how long the `reconnect` frames of a drain are spread.

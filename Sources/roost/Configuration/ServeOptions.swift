@@ -56,6 +56,7 @@ struct ServeOptions: ParsableArguments {
     @Option(help: .setting("stall-timeout")) var stallTimeout: String?
     @Option(help: .setting("handshake-timeout")) var handshakeTimeout: String?
     @Option(help: .setting("heartbeat")) var heartbeat: String?
+    @Flag(inversion: .prefixedNo, help: .setting("compression")) var compression: Bool?
     @Flag(inversion: .prefixedNo, help: .setting("enable-echo")) var enableEcho: Bool?
 
     @Option(help: .setting("drain-time")) var drainTime: String?

@@ -152,6 +152,9 @@ extension Setting {
             "heartbeat", \.heartbeat, flag: \.heartbeat, 0.1...3600,
             "between two pings; a connection that misses two is dropped"),
         .toggle(
+            "compression", \.compression, flag: \.compression,
+            "compress long messages for clients that offer permessage-deflate, as browsers do"),
+        .toggle(
             "enable-echo", \.enableEcho, flag: \.enableEcho,
             "serve /echo, which sends every frame back, for conformance suites"),
 

@@ -203,7 +203,7 @@ struct GatewayListenerTests {
         "a fault is told in a Close frame before TCP ends in order, even while the client goes on sending",
         arguments: [
             (ClientFrame.bytes(0x81, [0x61], mask: nil), 1002), (ClientFrame.bytes(0x83), 1002),
-            (ClientFrame.bytes(0x81, [0xFF]), 1007), ([0x81, 0xFF, 0, 0, 0, 0, 1, 0, 0, 0], 1009),
+            (ClientFrame.bytes(0x81, [0xFF]), 1007), ([0x81, 0xFF, 0, 0, 0, 1, 0, 0, 0, 0], 1009),
             (ClientFrame.closing(1005), 1002),
         ] as [([UInt8], UInt16)])
     func faults(_ frame: [UInt8], _ code: UInt16) async throws {

@@ -1,4 +1,5 @@
 import ChatProtocol
+import Deflate
 import NIOCore
 import Testing
 
@@ -173,16 +174,66 @@ struct FrameDecoderTests {
         }
     }
 
-    @Test("an extension's bit is let through where it was negotiated, on the first frame of a message only")
-    func negotiatedBit() {
-        var decoder = FrameDecoder(maxMessageBytes: 1000, maxFragments: 4, allowedReservedBits: 0x40)
-        var good = ByteBuffer(bytes: ClientFrame.bytes(0x41, "a") + ClientFrame.bytes(0x80, "b"))
-        #expect(decoder.next(&good) == .text(ByteBuffer(string: "ab")))
-        var bad = ByteBuffer(bytes: ClientFrame.bytes(0xC9, ""))
-        guard case .failure(.protocolError, _) = decoder.next(&bad) else {
-            Issue.record("a ping with the bit was let through")
+    /// "Hello" (RFC 7692, section 7.2.3.1).
+    private static let hello: [UInt8] = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00]
+
+    private func deflating(_ bytes: [UInt8], limit: Int = 1000) -> [FrameEvent] {
+        var decoder = FrameDecoder(maxMessageBytes: limit, maxFragments: 4, inflater: Inflater())
+        var input = ByteBuffer(bytes: bytes)
+        var events: [FrameEvent] = []
+        while let event = decoder.next(&input) { events.append(event) }
+        return events
+    }
+
+    @Test("where compression was agreed on, a message's first frame says whether it is used, and its fragments are one")
+    func compressed() {
+        let hello = ByteBuffer(string: "Hello")
+        let fragments =
+            ClientFrame.bytes(0x41, Array(Self.hello.prefix(3))) + ClientFrame.bytes(ClientFrame.ping, "p")
+            + ClientFrame.bytes(0x80, Array(Self.hello.dropFirst(3)))
+        #expect(
+            deflating(
+                ClientFrame.bytes(0xC1, Self.hello) + ClientFrame.bytes(0x81, "plain") + fragments
+                    + ClientFrame.bytes(0xC2, Self.hello))
+                == [
+                    .text(hello), .text(ByteBuffer(string: "plain")), .ping(ByteBuffer(string: "p")), .text(hello),
+                    .binary(hello),
+                ])
+    }
+
+    @Test("its bit is for the first frame of a message, and for nobody who did not agree")
+    func compressionBit() {
+        for bytes in [
+            ClientFrame.bytes(0xC9, ""), ClientFrame.bytes(0x01, "a") + ClientFrame.bytes(0xC0, "b"),
+            ClientFrame.bytes(0xE1, Self.hello), ClientFrame.bytes(0x91, "a"),
+        ] {
+            #expect(deflating(bytes) == [.failure(.protocolError, "a reserved bit is set")])
+        }
+        var decoder = FrameDecoder(maxMessageBytes: 1000, maxFragments: 4)
+        var input = ByteBuffer(bytes: ClientFrame.bytes(0xC1, Self.hello))
+        #expect(decoder.next(&input) == .failure(.protocolError, "a reserved bit is set"))
+    }
+
+    @Test("what is inflated counts: its length, whether it is UTF-8, and what it costs")
+    func inflatedLimits() throws {
+        #expect(deflating(ClientFrame.bytes(0xC1, Self.hello), limit: 5).count == 1)
+        guard case .failure(.tooBig, _) = deflating(ClientFrame.bytes(0xC1, Self.hello), limit: 4).first else {
+            Issue.record("more than is allowed was taken")
             return
         }
+        #expect(
+            deflating(ClientFrame.bytes(0xC1, [1, 2, 3])) == [.failure(.invalidPayload, "the message is not DEFLATE")])
+        // 0xFF as a stored block.
+        #expect(
+            deflating(ClientFrame.bytes(0xC1, [0x00, 0x01, 0x00, 0xFE, 0xFF, 0xFF, 0x00]))
+                == [.failure(.invalidPayload, "the text is not UTF-8")])
+        var zeros = ByteBuffer()
+        #expect([UInt8](repeating: 0x30, count: 40_960).withUnsafeBytes { Deflater().deflate($0, into: &zeros) })
+        var decoder = FrameDecoder(maxMessageBytes: 65_536, maxFragments: 4, inflater: Inflater())
+        var input = ByteBuffer(bytes: ClientFrame.bytes(0xC1, Array(zeros.readableBytesView)))
+        #expect(decoder.next(&input) != nil)
+        #expect(decoder.takeFrameCount() == 11)
+        #expect(decoder.takeFrameCount() == 0)
     }
 
     @Test("garbage never traps, and every cut of it reads the same")

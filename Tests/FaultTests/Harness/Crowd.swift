@@ -173,7 +173,7 @@ private final class CrowdConnection: ChannelInboundHandler {
                 switch frame {
                 case .text(let text): try crowd.heard(text, by: number)
                 case .ping(let payload): write(.init(firstByte: 0x8A, payload: payload), context)
-                case .pong: break
+                case .compressedText, .pong: break
                 case .close, .end: return context.close(promise: nil)
                 }
             }

@@ -102,7 +102,7 @@ final class WireMember: Sendable {
                     take(event)
                 }
             case .ping(let payload): try await socket.send(.init(firstByte: 0x8A, payload: payload))
-            case .pong: break
+            case .compressedText, .pong: break
             case .close(let code): return "closed with \(code.map(String.init) ?? "no code")"
             case .end: return "TCP ended"
             }
