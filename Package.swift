@@ -152,6 +152,21 @@ let package = Package(
             dependencies: ["roost", "ChatClient", "TestSupport"],
             path: "Tests/Benchmarks/RepairDelay",
             swiftSettings: settings),
+        .systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzz/CLibFuzzer"),
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "ChatGateway", "ChatHub", "ChatProtocol", "Deflate", "Hiredis", "RedisBroker",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ],
+            path: "Tests/Fuzz/Targets",
+            swiftSettings: settings),
+        .executableTarget(
+            name: "Fuzz",
+            dependencies: ["CLibFuzzer", "FuzzTargets"],
+            path: "Tests/Fuzz/Runner",
+            swiftSettings: settings),
         .target(
             name: "TestSupport",
             dependencies: [
@@ -160,6 +175,10 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
             path: "Tests/TestSupport",
+            swiftSettings: settings),
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: ["FuzzTargets"],
             swiftSettings: settings),
         .testTarget(
             name: "HiredisTests",
