@@ -139,6 +139,15 @@ let package = Package(
             exclude: ["baseline.json", "count.mjs"],
             swiftSettings: settings),
         .executableTarget(
+            name: "Attacks",
+            dependencies: [
+                "roost", "ChatGateway", "LoadTest", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/Benchmarks/Attacks",
+            swiftSettings: settings),
+        .executableTarget(
             name: "SlowReaders",
             dependencies: [
                 "roost", "LoadTest", "TestSupport",
