@@ -1,5 +1,6 @@
 import ChatHub
 import ChatProtocol
+import Foundation
 import Logging
 import NIOCore
 import NIOPosix
@@ -32,10 +33,16 @@ struct LoginTests {
         }
     }
 
-    @Test func withAUserOfItsOwn() async throws {
+    /// The rules that the README has for it.
+    @Test func withAUserWhoMayDoNothingElse() async throws {
+        let readme = try String(
+            contentsOf: URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../README.md"),
+            encoding: .utf8)
+        let line = try #require(readme.split(separator: "\n").first { $0.hasPrefix("ACL SETUSER roost ") })
         try await RedisServer.run { server in
-            try await server.command("ACL", "SETUSER", "roost", "on", ">pass", "~roost:*", "&roost:*", "+@all")
+            try await server.command(line.split(separator: " ").map { $0 == ">PASSWORD" ? ">pass" : String($0) })
             try await works(TestBroker.start(RedisURL("redis://roost:pass@127.0.0.1:\(server.port)")))
+            #expect(try await server.command("ACL", "LOG").isEmpty)
         }
     }
 
