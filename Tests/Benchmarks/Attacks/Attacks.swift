@@ -58,8 +58,8 @@ struct Attacks {
             let attacker = try ChildProcess(
                 "attacker", executable: "nice",
                 arguments: [
-                    "-n", "19", CommandLine.arguments[0], "attack", attack.rawValue, "\(gateway.port)",
-                    try token("mallory"),
+                    "-n", "19", URL(filePath: CommandLine.arguments[0]).path, "attack", attack.rawValue,
+                    "\(gateway.port)", try token("mallory"),
                 ], folder: folder)
             try await Task.sleep(for: .seconds(2))
             let during = try await room.talk(seconds: seconds)
