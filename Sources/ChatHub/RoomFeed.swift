@@ -247,8 +247,8 @@ package struct RoomFeed: Sendable {
         held = []
         heldBytes = 0
         notHeldUpTo = nil
-        // If the log does not reach back so far: what is missing before its beginning was delivered.
-        toldLossAfter = common
+        // Nothing was told of what comes after it: the log may have been trimmed beyond since it went on without us.
+        toldLossAfter = nil
         return read(after: common, delivering: [.rewind(to: common)])
     }
 

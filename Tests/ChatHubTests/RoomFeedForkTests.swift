@@ -79,6 +79,24 @@ struct RoomFeedForkTests {
         #expect(feed.position == at(4, epoch: 8))
     }
 
+    /// The log went on without us, and before we read on there its oldest entries were trimmed away: those up to where we
+    /// parted, which we have, and the first ones after it, which we have not.
+    @Test func whatWasTrimmedOfALogThatWentOnWithoutUsIsAGap() {
+        var feed = replaced()
+        _ = feed.audited(head: at(3, epoch: 8))
+        let other = LogSlice(
+            entries: entries(1...3, epoch: 8), isComplete: false, hasMore: false, head: at(3, epoch: 8), floor: at(3))
+        _ = feed.finished(2, with: other)
+        #expect(
+            feed.restored(3, .forked(at: at(3)))
+                == .read(.init(id: 4, range: .after(at(3))), delivering: [.rewind(to: at(3))]))
+        let rest = entries(2...5, epoch: 8)
+        let trimmed = LogSlice(entries: rest, isComplete: false, hasMore: false, head: at(5, epoch: 8))
+        #expect(
+            feed.finished(4, with: trimmed)
+                == .deliver([.gap(after: at(3), before: at(2, epoch: 8)), .entries(rest)]))
+    }
+
     @Test func whoHoldsNothingWaitsForOthersBeforeItGoesBack() {
         var feed = replaced()
         _ = feed.audited(head: at(3))
@@ -90,7 +108,8 @@ struct RoomFeedForkTests {
         #expect(
             feed.heldNothing(4, common: at(3))
                 == .read(.init(id: 5, range: .after(at(3))), delivering: [.rewind(to: at(3))]))
-        #expect(feed.finished(5, with: short) == .none)
+        let common = LogSlice(entries: [], isComplete: true, hasMore: false, head: at(3), floor: at(3))
+        #expect(feed.finished(5, with: common) == .none)
         #expect(feed.position == at(3))
     }
 
