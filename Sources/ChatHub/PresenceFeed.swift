@@ -77,6 +77,8 @@ package struct PresenceFeed: Sendable {
     /// What was heard since the question was asked: each user's latest.
     private var held: [UserName: PresenceChange] = [:]
     private var heldCount: (count: Int, revision: UInt64)?
+    /// The latest revision at which somebody came or went in a crowd, and was not named.
+    private var namelessAt: UInt64 = 0
     private var isOverrun = false
     /// What joiners know from their own rosters though it was not heard here yet: should it never be, they need notices
     /// that nobody else does.
@@ -144,6 +146,7 @@ package struct PresenceFeed: Sendable {
     package mutating func heard(count: Int, revision: UInt64, at now: NIODeadline) -> Action {
         guard question == .none else {
             holdCount(count, revision: revision)
+            namelessAt = max(namelessAt, revision)
             return Action()
         }
         guard revision > self.revision else { return Action() }
@@ -187,16 +190,21 @@ package struct PresenceFeed: Sendable {
         let news = held.filter { $0.value.revision > roster.revision }
         var latest = (count: roster.count, revision: roster.revision)
         if let heldCount, heldCount.revision > roster.revision { latest = heldCount }
-        forgetHeld()
-        let isBelieved = isBelieved(at: now)
-        revision = latest.revision
         if roster.count > limits.users || latest.count > limits.users {
+            forgetHeld()
+            let isBelieved = isBelieved(at: now)
+            revision = latest.revision
             return adopt(count: latest.count, isBelieved: isBelieved, at: now)
         }
         var present = Set(roster.members)
         for change in news.values {
             if change.isPresent { present.insert(change.user) } else { present.remove(change.user) }
         }
+        // The room was a crowd meanwhile, or a change was lost: who is there now is not known.
+        if namelessAt > roster.revision || present.count != latest.count { return ask() }
+        forgetHeld()
+        let isBelieved = isBelieved(at: now)
+        revision = latest.revision
         return adopt(present, news: news, rosterRevision: roster.revision, isBelieved: isBelieved, at: now)
     }
 
@@ -227,6 +235,7 @@ package struct PresenceFeed: Sendable {
     private mutating func forgetHeld() {
         held.removeAll()
         heldCount = nil
+        namelessAt = 0
         isOverrun = false
     }
 

@@ -147,7 +147,7 @@ struct PresenceFeedScheduleTests {
     }
 
     @Test func afterAResubscriptionMembersKnowTheTruth() async throws {
-        try await RandomSchedules.run(200, and: [11480, 34149, 41454, 68204]) { random in
+        try await RandomSchedules.run(200, and: [11480, 34149, 41454, 42418, 68204]) { random in
             var world = try World(limit: random.chance(0.5) ? 100 : 4, random: &random)
             // Redis loses nothing without the connection. If it did, this would repair what all were told, but not what
             // those know who joined meanwhile.

@@ -62,7 +62,7 @@ struct PresenceFeedTests {
     @Test func whatIsMissedMeanwhileIsToldWhenTheSubscriptionStandsAgain() {
         var feed = feed(["alice", "bob"])
         let question = feed.doubted().question ?? 0
-        #expect(told(feed.heard(came("dave", count: 3, at: 14), at: start)) == [], "it waits for the roster")
+        #expect(told(feed.heard(came("dave", count: 4, at: 14), at: start)) == [], "it waits for the roster")
         let answer = feed.answered(question, with: roster(["alice", "bob", "carol"], at: 13), at: start)
         #expect(told(answer) == ["+carol 3 @13", "+dave 4 @14"])
         #expect(feed.wakeUp == nil)
@@ -174,6 +174,32 @@ struct PresenceFeedTests {
         let answer = feed.answered(question, with: roster(["alice", "dave"], at: 13), at: start)
         #expect(told(answer) == ["+dave 3 @13", "+bob 3 @14", "+dave 3 @14"])
         #expect(feed.wakeUp == nil)
+    }
+
+    /// Up to five are no crowd: frank and gina come and alice goes without being named, then frank goes by name. The count
+    /// is as if nothing had happened.
+    @Test func whoCameAndWentInACrowdWhileTheRosterWasOnItsWayIsAskedForAgain() {
+        var feed = feed(["alice", "bob", "carol", "dave", "erin"])
+        let question = feed.doubted().question ?? 0
+        for (number, count) in [6, 7, 6].enumerated() {
+            #expect(told(feed.heard(count: count, revision: 13 + UInt64(number), at: start)) == [])
+        }
+        #expect(told(feed.heard(left("frank", count: 5, at: 16), at: start)) == [])
+        let before = roster(["alice", "bob", "carol", "dave", "erin"], at: 12)
+        #expect(told(feed.answered(question, with: before, at: start)) == ["?"])
+        let after = roster(["bob", "carol", "dave", "erin", "gina"], at: 16)
+        #expect(told(feed.answered(question + 1, with: after, at: start)) == ["+gina 6 @16"])
+        #expect(told(feed.timePassed(at: start + .seconds(3))) == ["?"])
+        #expect(told(feed.answered(question + 2, with: after, at: start + .seconds(3))) == ["-alice 5 @16"])
+    }
+
+    @Test func aChangeThatIsLostWhileTheRosterIsOnItsWayShowsInTheCountOfTheNext() {
+        var feed = feed(["alice"])
+        let question = feed.doubted().question ?? 0
+        #expect(told(feed.heard(came("carol", count: 3, at: 12), at: start)) == [])
+        #expect(told(feed.answered(question, with: roster(["alice"], at: 10), at: start)) == ["?"])
+        let answer = feed.answered(question + 1, with: roster(["alice", "bob", "carol"], at: 12), at: start)
+        #expect(told(answer) == ["+bob 2 @12", "+carol 3 @12"])
     }
 
     @Test func whatIsHeldForARosterIsBounded() {
