@@ -615,6 +615,49 @@ struct RoostModuleTests {
             """)
     }
 
+    @Test("Who is taken out of a room that was just joined again comes in anew, or hears why not")
+    func takenOutWhileJoining() async throws {
+        try await tell(
+            """
+            const chat = await client();
+            chat.join("a", { history: 9 });
+            const s = socket().open().welcome().joined("a", "5-1").say(message("5-1"));
+            const takeOut = () => s.say({ type: "left", room: "a" });
+            const again = chat.join("a");
+            takeOut().say(message("5-2"));
+            expect([positions(), await fate(again)], [["5-1"], "pending"], "out");
+            s.joined("a", "5-3").say(message("5-4"));
+            expect([await fate(again.then(({ resumed }) => resumed)), positions()], [false, ["5-1", "5-4"]], "in again");
+            const last = chat.join("a");
+            takeOut().say({ type: "error", id: s.of("join").at(-1).id, room: "a", code: "forbidden", message: "banned" });
+            expect(await fate(last), "forbidden", "kept out");
+            expect(heard.filter(([type]) => type === "removed").length, 2, "told each time");
+            s.drop();
+            await clock.pass(50);
+            socket().open();
+            expect(socket().sent, [], "not brought back");
+            """)
+    }
+
+    @Test("Who is taken out of a room on a connection that is being replaced is not brought back by the new one")
+    func takenOutWhileMoving() async throws {
+        try await tell(
+            """
+            const chat = await client();
+            for (const room of ["a", "b"]) chat.join(room);
+            const old = socket().open().welcome().joined("a", "5-1").joined("b", "6-1");
+            old.say({ type: "reconnect", after: 0, deadline: 5000, reason: "restart" });
+            await clock.pass(0);
+            const next = socket().open().welcome().joined("b", "6-1", { recovered: true });
+            old.say({ type: "left", room: "a" });
+            expect(next.of("leave").map(({ room }) => room), ["a"], "left there, too");
+            expect(old.closedWith, 1000, "nothing is left on the old one");
+            next.joined("a", "5-2", { recovered: true }).say(message("5-2"), { type: "left", room: "a" });
+            expect(positions(), [], "silence");
+            expect(heard.filter(([type]) => type === "removed").length, 1, "told once");
+            """)
+    }
+
     @Test("Questions survive a lost connection, and give up when nobody answers")
     func questions() async throws {
         try await tell(

@@ -811,9 +811,19 @@ export class Roost {
   /** A moderator took this user out of a room; the error before it said why. @param {Connection} connection @param {Frame} frame */
   #removed(connection, frame) {
     if (!this.#isFromSource(connection, frame)) return;
-    this.#rooms.delete(frame.room);
-    connection.claims.delete(frame.room);
     const { room } = frame;
+    const { waiters } = this.#rooms.get(room);
+    this.#rooms.delete(room);
+    if (waiters.length > 0) {
+      // It was joined again before this was heard: the answer to that is the first one now.
+      const again = new Room(room);
+      again.waiters = waiters;
+      this.#rooms.set(room, again);
+    } else if (this.#main?.claims.delete(room)) {
+      this.#main.send({ type: "leave", room }); // or the new connection's resumption would bring the user back
+      this.#outbox.send(this.#main);
+      this.#retireFormers();
+    }
     this.#emit("removed", { room, error: new RoostError("forbidden", "a moderator took this user out of the room", { room }) });
   }
 
