@@ -56,7 +56,8 @@ package final class Gateway: Service {
             authenticator = try await Authenticator(authentication, sanctions: moderator.sanctions, logger: logger)
         }
         self.authenticator = authenticator
-        pendingHandshakes = PendingHandshakes(limit: configuration.maxPendingHandshakes)
+        pendingHandshakes = PendingHandshakes(
+            limit: configuration.maxPendingHandshakes, limitPerAddress: configuration.maxPendingHandshakesPerAddress)
         tls = try configuration.tls.map { try TLSIdentity($0, logger: logger) }
         opsTLS = try configuration.opsTLS.map { try TLSIdentity($0, logger: logger) }
         let retryRates = RequestRates(perSecond: configuration.retriesPerSecond, burst: 10)
@@ -246,6 +247,7 @@ package final class Gateway: Service {
         metrics.requestRefusals = door.requestRefusals
         metrics.pendingHandshakes = pendingHandshakes.count
         metrics.droppedHandshakes = pendingHandshakes.dropped
+        metrics.delayedStrangers = pendingHandshakes.delayed
         metrics.refusedTokens = authenticator?.failures ?? [:]
         metrics.storeStatus = storeStatus()
         metrics.isDraining = door.isDraining

@@ -33,6 +33,7 @@ package struct GatewayConfiguration: Sendable {
     package var maxConnectionsPerAddress = 0
     package var maxSessionsPerUser = 0
     package var maxPendingHandshakes = 0
+    package var maxPendingHandshakesPerAddress = 0
     /// File descriptors that the process may have; nil when that is not known.
     package var descriptorLimit: Int?
     package var joinsPerSecond = 0
@@ -64,6 +65,8 @@ package struct GatewayConfiguration: Sendable {
         limits.headerBytes = maxHeaderBytes
         // What is no message costs the node something, too.
         limits.framesPerSecond = messagesPerSecond == 0 ? 0 : max(1000, 2 * messagesPerSecond)
+        // Nor is a long message as cheap as a short one.
+        limits.bytesPerSecond = limits.framesPerSecond * maxMessageBytes / 4
         limits.heartbeat = heartbeat
         limits.unreadOutputBytes = unreadOutputBytes
         limits.stallTimeout = stallTimeout

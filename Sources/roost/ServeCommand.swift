@@ -135,6 +135,7 @@ extension ServeConfiguration {
         gateway.trustedProxies = ProxyTrust(trustedProxies) ?? ProxyTrust()
         gateway.maxSessionsPerUser = maxSessionsPerUser
         gateway.maxPendingHandshakes = maxPendingHandshakes
+        gateway.maxPendingHandshakesPerAddress = maxPendingHandshakesPerAddress
         gateway.joinsPerSecond = joinsPerSecond
         gateway.retriesPerSecond = retriesPerSecond
         gateway.maxRoomsPerSession = maxRoomsPerSession

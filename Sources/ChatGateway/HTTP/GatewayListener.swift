@@ -40,6 +40,13 @@ package final class GatewayListener: Service, Sendable {
     /// Adds handlers below HTTP, such as TLS, to a connection just accepted. On its event loop.
     package typealias Foundation = @Sendable (any Channel) throws -> Void
 
+    /// What the connections of one event loop have in common.
+    private struct LoopShare {
+        let wheel: HeartbeatWheel
+        let compression = LoopCompression()
+        let reception: Reception
+    }
+
     private enum State {
         case initial
         case listening(any Channel)
@@ -49,8 +56,7 @@ package final class GatewayListener: Service, Sendable {
     private let configuration: Configuration
     private let group: any EventLoopGroup
     private let setting: ConnectionSetting
-    private let wheels: [ObjectIdentifier: HeartbeatWheel]
-    private let compressions: [ObjectIdentifier: LoopCompression]
+    private let shares: [ObjectIdentifier: LoopShare]
     private let foundation: Foundation?
     private let respond: @Sendable (Request, HTTPContext) async throws -> Response
     private let logger: Logger
@@ -77,12 +83,13 @@ package final class GatewayListener: Service, Sendable {
         self.load = load
         self.exchanges = exchanges
         self.incoming = incoming
-        self.wheels = Dictionary(
-            uniqueKeysWithValues: group.makeIterator().map {
-                (ObjectIdentifier($0), HeartbeatWheel(eventLoop: $0, limits: limits))
+        self.shares = Dictionary(
+            uniqueKeysWithValues: group.makeIterator().map { loop in
+                let share = LoopShare(
+                    wheel: HeartbeatWheel(eventLoop: loop, limits: limits),
+                    reception: Reception(eventLoop: loop, pending: configuration.pendingHandshakes))
+                return (ObjectIdentifier(loop), share)
             })
-        self.compressions = Dictionary(
-            uniqueKeysWithValues: group.makeIterator().map { (ObjectIdentifier($0), LoopCompression()) })
         self.setting = ConnectionSetting(
             limits: limits,
             validator: HandshakeValidator(
@@ -209,6 +216,8 @@ package final class GatewayListener: Service, Sendable {
         return ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: configuration.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            // One newcomer in each turn of the loop: the others wait in the system's queue, at no cost.
+            .serverChannelOption(.maxMessagesPerRead, value: 1)
             .serverChannelInitializer { [logger] channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(AcceptPause(logger: logger))
@@ -217,6 +226,8 @@ package final class GatewayListener: Service, Sendable {
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(.recvAllocator, value: receiving)
+            // Whoever sends more than one buffer's worth waits for the others in between.
+            .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(.writeBufferWaterMark, value: waterMarks)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try self.prepare(channel) }
@@ -224,7 +235,7 @@ package final class GatewayListener: Service, Sendable {
     }
 
     private func prepare(_ channel: any Channel) throws {
-        guard let wheel = wheels[ObjectIdentifier(channel.eventLoop)] else {
+        guard let share = shares[ObjectIdentifier(channel.eventLoop)] else {
             throw ChannelError.inappropriateOperationForState
         }
         // There is nobody to talk to yet, so it is closed without a word.
@@ -232,7 +243,12 @@ package final class GatewayListener: Service, Sendable {
             setting.pendingHandshakes.drop()
             return channel.close(promise: nil)
         }
-        guard setting.pendingHandshakes.begin() else { return channel.close(promise: nil) }
+        let peer = channel.remoteAddress?.ipAddress ?? ""
+        let address = setting.proxies.isTrusted(peer) ? nil : peer
+        guard setting.pendingHandshakes.begin(address) else { return channel.close(promise: nil) }
+        let pipeline = channel.pipeline.syncOperations
+        let gate = ReceptionGate(reception: share.reception)
+        try pipeline.addHandler(gate)
         try foundation?(channel)
         let limits = configuration.limits
         var decoding = NIOHTTPDecoderLimitConfiguration()
@@ -244,13 +260,12 @@ package final class GatewayListener: Service, Sendable {
         let encoder = HTTPResponseEncoder()
         let decoder = ByteToMessageHandler(
             HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: decoding))
-        let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandler(meter)
         try pipeline.addHandler(encoder)
         try pipeline.addHandler(decoder)
         try pipeline.addHandler(
             UpgradeSwitch(
-                setting: setting, wheel: wheel, compression: compressions[ObjectIdentifier(channel.eventLoop)],
-                meter: meter, encoder: encoder, decoder: decoder))
+                setting: setting, wheel: share.wheel, compression: share.compression, pendingAddress: address,
+                gate: gate, meter: meter, encoder: encoder, decoder: decoder))
     }
 }

@@ -56,7 +56,8 @@ package struct ProxyTrust: Sendable, Equatable {
         return client
     }
 
-    private func isTrusted(_ address: String) -> Bool {
+    /// Whether many clients come from there.
+    func isTrusted(_ address: String) -> Bool {
         guard let bytes = Self.bytes(of: address) else { return false }
         return ranges.contains { $0.contains(bytes) }
     }

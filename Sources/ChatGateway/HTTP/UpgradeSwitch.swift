@@ -28,28 +28,36 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
     private let setting: ConnectionSetting
     private let wheel: HeartbeatWheel
     private let compression: LoopCompression?
+    private let gate: ReceptionGate
     private let meter: HeadMeter
     private let encoder: HTTPResponseEncoder
     private let decoder: ByteToMessageHandler<HTTPRequestDecoder>
     private var machine: StateMachine
     private var context: ChannelHandlerContext?
-    /// Parts of later requests that the decoder had read already; no more than one burst, as reading pauses.
+    /// Parts of later requests that the decoder had read already; no more than two bursts, as reading pauses.
     private var waiting = CircularBuffer<HTTPServerRequestPart>()
     /// Counted among those who have said nothing yet.
     private var isPending = true
+    /// What it is counted by meanwhile.
+    private let pendingAddress: String?
     /// Where the request that is being read comes from.
     private var peerAddress = ""
     /// Ends the task that answers when the connection is lost.
     private var lifeline: AsyncStream<Never>.Continuation?
 
-    /// - Parameters: the handlers of the same pipeline that go when a connection becomes a WebSocket.
+    /// - Parameters:
+    ///   - pendingAddress: what the connection is counted by until its first request is here.
+    ///   - gate, meter, encoder, decoder: go from the pipeline when the connection becomes a WebSocket.
     init(
-        setting: ConnectionSetting, wheel: HeartbeatWheel, compression: LoopCompression?, meter: HeadMeter,
-        encoder: HTTPResponseEncoder, decoder: ByteToMessageHandler<HTTPRequestDecoder>
+        setting: ConnectionSetting, wheel: HeartbeatWheel, compression: LoopCompression?, pendingAddress: String?,
+        gate: ReceptionGate, meter: HeadMeter, encoder: HTTPResponseEncoder,
+        decoder: ByteToMessageHandler<HTTPRequestDecoder>
     ) {
         self.setting = setting
         self.wheel = wheel
         self.compression = compression
+        self.pendingAddress = pendingAddress
+        self.gate = gate
         self.meter = meter
         self.encoder = encoder
         self.decoder = decoder
@@ -87,7 +95,7 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
     private func endHandshake() {
         guard isPending else { return }
         isPending = false
-        setting.pendingHandshakes.end()
+        setting.pendingHandshakes.end(pendingAddress)
     }
 
     private func run(_ action: StateMachine.Action) {
@@ -229,6 +237,7 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
         context.write(Self.wrapOutboundOut(.end(nil)), promise: nil)
         wheel.clearDeadline(of: self)
         setAutoRead(true)
+        gate.retire()
         _ = pipeline.removeHandler(meter)
         _ = pipeline.removeHandler(encoder)
         _ = pipeline.removeHandler(self)

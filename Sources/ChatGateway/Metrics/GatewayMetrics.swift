@@ -10,6 +10,7 @@ struct GatewayMetrics {
     var requestRefusals: [ErrorCode: Int] = [:]
     var pendingHandshakes = 0
     var droppedHandshakes = 0
+    var delayedStrangers = 0
     var refusedTokens: [TokenFailure: Int] = [:]
     var storeStatus = BrokerStatus.available
     var isDraining = false
@@ -66,6 +67,9 @@ struct GatewayMetrics {
             "roost_dropped_handshakes_total", .counter,
             "Connections closed at once: too many had said nothing yet, or too few descriptors were left.",
             droppedHandshakes)
+        page.add(
+            "roost_delayed_strangers_total", .counter,
+            "Times that who has no socket yet had to wait, so that those who have one need not.", delayedStrangers)
         page.add(
             "roost_refused_tokens_total", .counter, "Tokens that were not valid.", by: "reason",
             refusedTokens.map { ($0.key.rawValue, $0.value) }.sorted { $0.0 < $1.0 })

@@ -51,8 +51,7 @@ package struct FrameDecoder {
     private let inflater: Inflater?
 
     private var state = State.first
-    /// Frames begun since ``takeFrameCount()``, and what was inflated, in frames.
-    private var frameCount = 0
+    private var cost = Cost(frames: 0, bytes: 0)
 
     // The frame that is being read.
     private var opcode = Opcode.continuation
@@ -79,11 +78,18 @@ package struct FrameDecoder {
     /// Memory that the message begun takes.
     package var heldBytes: Int { message.capacity }
 
-    /// How many frames, of any kind, have begun since the last call. What compression hid from the count of bytes costs as
-    /// much as frames of 4 KiB.
-    mutating func takeFrameCount() -> Int {
-        defer { frameCount = 0 }
-        return frameCount
+    /// What a client has made the node look at.
+    struct Cost: Equatable {
+        /// Begun, of any kind.
+        var frames: Int
+        /// Of messages that came whole, as they are after inflation.
+        var bytes: Int
+    }
+
+    /// What was read since the last call.
+    mutating func takeCost() -> Cost {
+        defer { cost = Cost(frames: 0, bytes: 0) }
+        return cost
     }
 
     /// The next event in these bytes, taking them; nil when all of them are taken and more are needed.
@@ -125,7 +131,7 @@ package struct FrameDecoder {
     // MARK: Header
 
     private mutating func begin(_ byte: UInt8) -> FrameEvent? {
-        frameCount += 1
+        cost.frames += 1
         isFinal = byte & 0x80 != 0
         let allowed: UInt8 = inflater == nil ? 0 : Self.compressionBit
         guard byte & 0x70 & ~allowed == 0 else {
@@ -251,6 +257,7 @@ package struct FrameDecoder {
         guard validator.isComplete else {
             return fail(.invalidPayload, "the text ends within a character")
         }
+        cost.bytes += message.readableBytes
         let whole = message
         message = ByteBuffer()
         messageKind = nil
@@ -268,7 +275,6 @@ package struct FrameDecoder {
             case .malformed: return fail(.invalidPayload, "the message is not DEFLATE")
             }
         }
-        frameCount += message.readableBytes / 4096
         if isText, !message.withUnsafeReadableBytes({ validator.accept($0) }) {
             return fail(.invalidPayload, "the text is not UTF-8")
         }

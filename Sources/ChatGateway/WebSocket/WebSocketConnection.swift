@@ -59,7 +59,9 @@ package final class WebSocketConnection: ChannelInboundHandler {
         self.decoder = FrameDecoder(
             maxMessageBytes: limits.maxMessageBytes, maxFragments: limits.maxFragments,
             inflater: self.compression?.inflater)
-        self.budget = FrameBudget(perSecond: limits.framesPerSecond, at: wheel.eventLoop.now)
+        self.budget = FrameBudget(
+            framesPerSecond: limits.framesPerSecond, bytesPerSecond: limits.bytesPerSecond,
+            longest: limits.maxMessageBytes, at: wheel.eventLoop.now)
     }
 
     private var limits: WebSocketLimits { wheel.limits }
@@ -244,7 +246,8 @@ package final class WebSocketConnection: ChannelInboundHandler {
         while let event = decoder.next(&bytes) {
             handle(event)
         }
-        if let pause = budget.spend(decoder.takeFrameCount(), at: eventLoop.now) { pace(pause) }
+        let cost = decoder.takeCost()
+        if let pause = budget.spend(cost.frames, bytes: cost.bytes, at: eventLoop.now) { pace(pause) }
     }
 
     private func pace(_ pause: TimeAmount) {

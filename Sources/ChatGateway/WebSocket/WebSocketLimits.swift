@@ -8,6 +8,8 @@ package struct WebSocketLimits: Sendable, Equatable {
     package var maxFragments = 1024
     /// Frames of any kind a second, with a burst of two seconds; who sends more is read from more slowly. 0 for no limit.
     package var framesPerSecond = 0
+    /// Bytes of messages a second, as they are after inflation, with a burst of one longest message; likewise.
+    package var bytesPerSecond = 0
     /// How often the node pings. After two pings without any sign of life the connection ends with 1001.
     package var heartbeat: TimeAmount = .seconds(25)
     /// Bytes of output that may wait for a client that does not read; more closes with 1013.
@@ -37,6 +39,7 @@ package struct WebSocketLimits: Sendable, Equatable {
         limits.maxMessageBytes = 16 * 1024 * 1024
         limits.maxFragments = .max
         limits.framesPerSecond = 0
+        limits.bytesPerSecond = 0
         limits.unreadOutputBytes = 64 * 1024 * 1024
         return limits
     }

@@ -48,6 +48,7 @@ struct ServeConfiguration: Sendable, Equatable {
     /// 0: no limit, as for the next two.
     var maxSessionsPerUser = 0
     var maxPendingHandshakes = 4096
+    var maxPendingHandshakesPerAddress = 1024
     var joinsPerSecond = 100
     var maxRoomsPerSession = 256
     /// 0: no limit.

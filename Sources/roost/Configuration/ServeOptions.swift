@@ -43,6 +43,7 @@ struct ServeOptions: ParsableArguments {
     @Option(help: .setting("trusted-proxies")) var trustedProxies: [String] = []
     @Option(help: .setting("max-sessions-per-user")) var maxSessionsPerUser: String?
     @Option(help: .setting("max-pending-handshakes")) var maxPendingHandshakes: String?
+    @Option(help: .setting("max-pending-handshakes-per-address")) var maxPendingHandshakesPerAddress: String?
     @Option(help: .setting("joins-per-second")) var joinsPerSecond: String?
     @Option(help: .setting("max-rooms-per-session")) var maxRoomsPerSession: String?
     @Option(help: .setting("messages-per-second")) var messagesPerSecond: String?

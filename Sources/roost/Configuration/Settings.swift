@@ -112,6 +112,10 @@ extension Setting {
             "max-pending-handshakes", \.maxPendingHandshakes, flag: \.maxPendingHandshakes, 0...10_000_000,
             "connections that have not said what they want; 0: no limit"),
         .integer(
+            "max-pending-handshakes-per-address", \.maxPendingHandshakesPerAddress,
+            flag: \.maxPendingHandshakesPerAddress, 0...10_000_000,
+            "those from one address that is no trusted proxy; 0: no limit"),
+        .integer(
             "joins-per-second", \.joinsPerSecond, flag: \.joinsPerSecond, 0...1_000_000,
             "joins of one connection, with a burst of two seconds and of max-rooms-per-session; 0: no limit"),
         .integer(

@@ -6,6 +6,7 @@ import TestSupport
 enum Attack: String, CaseIterable {
     case pings = "ping flood"
     case tinyFrames = "1-byte frames"
+    case fullJSON = "JSON full of keys"
     case hugeJSON = "huge JSON"
     case slowHandshakes = "slow handshakes"
     case badTokens = "bad tokens"
@@ -18,9 +19,10 @@ enum Attack: String, CaseIterable {
             try await flood(.init(firstByte: 0x89, payload: []), port: port, token: token)
         case .tinyFrames:
             try await flood(.text("x"), port: port, token: token)
+        case .fullJSON:
+            try await flood(.text(Self.json(bytes: 16 * 1024)), port: port, token: token)
         case .hugeJSON:
-            let keys = (0..<4000).map { "\"k\($0)\":[[[{}]]]" }.joined(separator: ",")
-            try await flood(.text(#"{"type":"message","data":{\#(keys)}"#), port: port, token: token)
+            try await flood(.text(Self.json(bytes: 64 * 1024)), port: port, token: token)
         case .slowHandshakes:
             let words = Array(Socket.handshake(port: port, token: token).utf8)
             try await together(1000) {
@@ -48,6 +50,17 @@ enum Attack: String, CaseIterable {
                 try await channel.closeFuture.get()
             }
         }
+    }
+
+    /// An object that has as many keys as fit, each to be told from all others, for a room that the sender is not in.
+    private static func json(bytes: Int) -> String {
+        var text = #"{"type":"message","room":"calm","data":{"#
+        var number = 0
+        while text.utf8.count < bytes - 16 {
+            text += "\"\(String(number, radix: 36))\":1,"
+            number += 1
+        }
+        return text + #""":1}}"#
     }
 
     /// Eight connections that send one frame again and again, as fast as it is taken.

@@ -79,4 +79,35 @@ struct ProxyTrustTests {
             #expect(pending.dropped == 1)
         }
     }
+
+    @Test("One address takes no more places than it may; a balancer stands for many addresses")
+    func pendingByAddress() async throws {
+        for (trusted, dropped) in [([], 1), (["127.0.0.1"], 0)] as [([String], Int)] {
+            let pending = PendingHandshakes(limit: 0, limitPerAddress: 1)
+            let proxies = try #require(ProxyTrust(trusted))
+            try await withListener({
+                $0.pendingHandshakes = pending
+                $0.proxies = proxies
+            }) { address in
+                try await RawClient.connect(to: address) { _ in
+                    try await eventually("the first is counted") { pending.count == 1 ? true : nil }
+                    try await RawClient.connect(to: address) { second in
+                        if dropped > 0 {
+                            let bytes = try await second.end()
+                            #expect(bytes == 0)
+                        } else {
+                            let answer = try await second.upgrade()
+                            #expect(answer.status == 101)
+                        }
+                    }
+                }
+                try await eventually("both have gone") { pending.count == 0 ? true : nil }
+                try await RawClient.connect(to: address) { third in
+                    let answer = try await third.upgrade()
+                    #expect(answer.status == 101)
+                }
+                #expect(pending.dropped == dropped)
+            }
+        }
+    }
 }
