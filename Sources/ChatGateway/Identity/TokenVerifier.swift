@@ -54,15 +54,18 @@ package struct TokenVerifier: Sendable {
         else { throw .malformed }
         let candidates = try self.candidates(for: header)
         guard !candidates.isEmpty else { throw .unknownKey }
+        // Nothing is believed yet, but what would be refused anyway need not be checked: a signature costs more than
+        // all the rest.
+        let identity = try identity(of: payload, now: now)
         let signed = Array(bytes[..<(parts[1].endIndex)])
         guard candidates.contains(where: { $0.isValid(signature, of: signed) }) else { throw .signature }
-        return try identity(of: payload, now: now)
+        return identity
     }
 
     private func candidates(for header: [UInt8]) throws(TokenFailure) -> [TokenKey] {
         let (algorithm, id) = try Self.read(header) { object throws(JSONFieldMismatch) in
-            // An extension that must be understood is not (RFC 7515, section 4.1.11). `jku`, `jwk`, `x5u` and the like are
-            // not looked at.
+            // An extension that must be understood is not (RFC 7515, section 4.1.11). `jku`, `jwk`, `x5u` and the like
+            // are not looked at.
             guard object["crit"] == nil else { throw JSONFieldMismatch(field: "crit") }
             let type = try object.text("typ")?.lowercased()
             guard type == nil || type == "jwt" || type == "at+jwt" else { throw JSONFieldMismatch(field: "typ") }

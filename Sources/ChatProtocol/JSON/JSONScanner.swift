@@ -5,7 +5,8 @@
 /// make whole code points, and depth and keys have bounds. Numbers are not interpreted: `1e400` is one. Whether
 /// strings are valid UTF-8 is not asked here; text frames come checked by the WebSocket layer.
 ///
-/// Time is bounded by O(n log n) of the bytes for any input: keys are compared, not hashed.
+/// Time is bounded by O(n log n) of the bytes for any input: keys are sorted by their hashes, which no client can
+/// choose, as they are seeded anew in each process, and compared where these are equal.
 package struct JSONScanner {
     /// Objects and arrays inside one another in what a client sends, the outermost included.
     package static let maximumDepth = 32
@@ -23,6 +24,8 @@ package struct JSONScanner {
     /// The fields of the outermost object, and above them those of the nested objects that are still open.
     private var fields: [JSONField] = []
     private var unescapedKeys: [UInt8] = []
+    /// Whether the keys of large objects are compared.
+    private var findsTwins = true
 
     private init(_ bytes: UnsafeRawBufferPointer, range: Range<Int>, maximumDepth: Int) {
         self.bytes = bytes
@@ -41,9 +44,10 @@ package struct JSONScanner {
     }
 
     /// The fields of the outermost object up to where the bytes cease to be acceptable, if anywhere. For an answer to a
-    /// frame that is refused anyway.
+    /// frame that is refused anyway, so that not all of its keys are compared.
     package static func partialObject(in bytes: UnsafeRawBufferPointer) -> JSONObject? {
         guard var scanner = try? JSONScanner(whole: bytes, maximumDepth: maximumDepth) else { return nil }
+        scanner.findsTwins = false
         try? scanner.scanObject()
         return scanner.object
     }
@@ -172,7 +176,7 @@ extension JSONScanner {
             guard take(UInt8(ascii: ",")) else { throw error(.unexpectedByte) }
             skipSpace()
         }
-        if fields.count - first > Self.fewKeys, hasTwins(from: first) { throw error(.duplicateKey) }
+        if findsTwins, fields.count - first > Self.fewKeys, hasTwins(from: first) { throw error(.duplicateKey) }
     }
 
     /// A key with its quotes; the value of the field is still to come.
@@ -211,12 +215,24 @@ extension JSONScanner {
     }
 
     private func hasTwins(from first: Int) -> Bool {
-        let sorted = fields[first...].sorted { left, right in
-            withKey(left) { left in withKey(right) { left.lexicographicallyPrecedes($0) } }
+        var keys: [(hash: Int, index: Int)] = []
+        keys.reserveCapacity(fields.count - first)
+        for index in first..<fields.count {
+            var hasher = Hasher()
+            withKey(fields[index]) { hasher.combine(bytes: $0) }
+            keys.append((hasher.finalize(), index))
         }
-        return zip(sorted, sorted.dropFirst()).contains { left, right in
-            withKey(left) { left in withKey(right) { areEqual(left, $0) } }
+        keys.sort { $0.hash < $1.hash }
+        for place in keys.indices.dropFirst() {
+            // Nearly always none: the keys before that have the same hash.
+            var other = place - 1
+            while other >= 0, keys[other].hash == keys[place].hash {
+                let (one, two) = (fields[keys[other].index], fields[keys[place].index])
+                if withKey(one, { one in withKey(two) { areEqual(one, $0) } }) { return true }
+                other -= 1
+            }
         }
+        return false
     }
 
     @inline(__always)
