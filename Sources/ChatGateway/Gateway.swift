@@ -60,7 +60,7 @@ package final class Gateway: Service {
             limit: configuration.maxPendingHandshakes, limitPerAddress: configuration.maxPendingHandshakesPerAddress)
         tls = try configuration.tls.map { try TLSIdentity($0, logger: logger) }
         opsTLS = try configuration.opsTLS.map { try TLSIdentity($0, logger: logger) }
-        let retryRates = RequestRates(perSecond: configuration.retriesPerSecond, burst: 10)
+        let retryRates = RequestRates(perSecond: configuration.retriesPerSecond, burst: 20)
         var lanes: [Lane] = []
         var environments: [NIOLoopBound<ChatSession.Environment>] = []
         for (index, loop) in group.makeIterator().enumerated() {

@@ -37,7 +37,7 @@ package struct GatewayConfiguration: Sendable {
     /// File descriptors that the process may have; nil when that is not known.
     package var descriptorLimit: Int?
     package var joinsPerSecond = 0
-    /// Of one user, with a burst of ten seconds.
+    /// Of one user, with a burst of twenty seconds; those that come to a room in one turn of an event loop count once.
     package var retriesPerSecond = 0
     /// Who may say where a connection comes from.
     package var trustedProxies = ProxyTrust()

@@ -95,6 +95,23 @@ extension ClusterTests {
             }
         }
 
+        private static let outbox = (0..<1000).map {
+            RawWebSocket.Frame.text(#"{"type":"message","id":"\#($0)","room":"general","text":"x","retry":true}"#)
+        }
+
+        @Test("An outbox that is sent again all at once is taken all at once")
+        func outbox() async throws {
+            try await withGateway(["--retries-per-second", "1"]) { gateway in
+                let alice = try await Guest.connect("alice", to: gateway, in: "general")
+                try await alice.socket.send(Self.outbox)
+                try await alice.event("the last ack") { $0.id == "999" && $0.type == "ack" }
+                let types = alice.events.map(\.type)
+                #expect(types.count { $0 == "ack" } == 1000)
+                #expect(!types.contains("error"))
+                await alice.socket.cut()
+            }
+        }
+
         @Test("A room takes so many messages a second of all its members together")
         func roomRate() async throws {
             try await withGateway(["--room-messages-per-second", "1"]) { gateway in

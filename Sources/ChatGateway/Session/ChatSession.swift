@@ -24,8 +24,7 @@ final class ChatSession: WebSocketSession, HubSession {
         /// Nil where the node runs without authentication.
         let authenticator: Authenticator?
         let moderator: Moderator?
-        /// Of one user's messages that are marked as retries; shared by all loops.
-        let retryRates: RequestRates
+        let retryToll: RetryToll
         let maxJSONDepth: Int
 
         init(
@@ -45,7 +44,7 @@ final class ChatSession: WebSocketSession, HubSession {
             self.logger = logger
             self.authenticator = authenticator
             self.moderator = moderator
-            self.retryRates = retryRates
+            retryToll = RetryToll(rates: retryRates, eventLoop: hub.eventLoop)
             self.maxJSONDepth = maxJSONDepth
         }
     }
@@ -348,7 +347,7 @@ final class ChatSession: WebSocketSession, HubSession {
     }
 
     private var posting: Posting {
-        Posting(hub: hub, registry: environment.registry, retryRates: environment.retryRates)
+        Posting(hub: hub, registry: environment.registry, retryToll: environment.retryToll)
     }
 
     private func answer(_ post: Post, with result: Result<Receipt, BrokerError>) {

@@ -6,15 +6,14 @@ import NIOCore
 struct Posting {
     let hub: LoopHub
     let registry: SessionRegistry
-    /// Of messages marked as retries, by user: the store looks through the log for each.
-    let retryRates: RequestRates
+    let retryToll: RetryToll
 
     /// - Parameter origin: the session that does not want its own message back.
     func post(
         _ post: Post, from user: UserName, exceptFor origin: SessionID?,
         completion: @escaping (Result<Receipt, BrokerError>) -> Void
     ) {
-        if post.isRetry, let wait = retryRates.take(user.text, at: hub.eventLoop.now) {
+        if post.isRetry, let wait = retryToll.take(of: user, to: post.room) {
             return completion(.failure(.forbidden(.retries(wait: wait))))
         }
         guard let owner = post.room.inboxOwner, owner != user else {

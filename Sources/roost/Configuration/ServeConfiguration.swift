@@ -56,7 +56,7 @@ struct ServeConfiguration: Sendable, Equatable {
     /// 0: no limit.
     var roomMessagesPerSecond = 0
     /// 0: no limit.
-    var retriesPerSecond = 20
+    var retriesPerSecond = 10
     var maxMessageBytes = 16_384
     var maxJSONDepth = 32
     var maxFragments = 1024

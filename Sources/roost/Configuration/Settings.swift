@@ -130,7 +130,8 @@ extension Setting {
         ),
         .integer(
             "retries-per-second", \.retriesPerSecond, flag: \.retriesPerSecond, 0...1_000_000,
-            "messages of one user that are marked as retries, with a burst of ten seconds; 0: no limit"),
+            "messages of one user that are marked as retries, with a burst of twenty seconds; those that come together count once; 0: no limit"
+        ),
         .integer(
             "max-message-bytes", \.maxMessageBytes, flag: \.maxMessageBytes, 256...262_144,
             "the JSON of one frame from a client"),
