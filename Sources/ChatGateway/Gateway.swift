@@ -102,7 +102,8 @@ package final class Gateway: Service {
         let environment = ChatSession.Environment(
             node: configuration.node, hub: hub, registry: registry,
             limits: .init(
-                rooms: configuration.maxRoomsPerSession, messagesPerSecond: configuration.messagesPerSecond,
+                rooms: configuration.maxRoomsPerSession, sessionsPerUser: configuration.maxSessionsPerUser,
+                messagesPerSecond: configuration.messagesPerSecond,
                 joinsPerSecond: configuration.joinsPerSecond),
             maxMessageBytes: configuration.maxMessageBytes,
             heartbeat: Int(configuration.heartbeat.nanoseconds / 1_000_000_000),

@@ -9,6 +9,9 @@ package protocol HubSession: AnyObject {
     var wantsEcho: Bool { get }
     /// False for one that only listens: it is no member to the others, and is told of none.
     var isPresent: Bool { get }
+    /// Whether the store counts it among its user's sessions, of which there may be only so many: it does so in the
+    /// inbox.
+    var takesSeat: Bool { get }
     /// Whether its socket takes more. When it does not, nothing is queued for it but what must not be dropped; the
     /// session calls ``LoopHub/writable(_:)`` when it takes data again.
     var isWritable: Bool { get }
@@ -29,10 +32,11 @@ package protocol HubSession: AnyObject {
 
 extension HubSession {
     package var isPresent: Bool { true }
+    package var takesSeat: Bool { false }
     package var takesCompressedFrames: Bool { false }
 
     /// Whether it is counted in a room.
-    func counts(in room: RoomName) -> Bool { isPresent && !room.isInbox }
+    func counts(in room: RoomName) -> Bool { room.isInbox ? takesSeat : isPresent }
 }
 
 /// What a session gets for joining.

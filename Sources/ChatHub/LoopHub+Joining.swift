@@ -96,6 +96,11 @@ extension LoopHub {
         let roster: EventLoopFuture<Roster?> =
             if !session.counts(in: room.name) {
                 eventLoop.makeSucceededFuture(nil)
+            } else if room.name.isInbox {
+                // Nobody is told who is in an inbox.
+                isNew
+                    ? commands.enter(room.name, session: session.id, user: session.user).map { _ in nil }
+                    : eventLoop.makeSucceededFuture(nil)
             } else if isNew {
                 commands.enter(room.name, session: session.id, user: session.user).map { $0 }
             } else {

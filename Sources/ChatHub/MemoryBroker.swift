@@ -14,6 +14,8 @@ package final class MemoryBroker: ModeratedBroker, @unchecked Sendable {
         package var retryMemory: TimeAmount = .minutes(5)
         /// In one room, of all users together; 0: no limit.
         package var messagesPerSecond = 0
+        /// Of one user, of those that take a seat; 0: no limit.
+        package var sessionsPerUser = 0
 
         package init() {}
     }

@@ -256,6 +256,9 @@ final class MemoryStore {
             if let prohibition = rules[name]?.entry(of: user, users: users, at: clock()) {
                 throw BrokerError.forbidden(prohibition)
             }
+            if name.isInbox, settings.sessionsPerUser > 0, room.users[user] ?? 0 >= settings.sessionsPerUser {
+                throw BrokerError.forbidden(.seated)
+            }
         }
         if room.sessions.updateValue(user, forKey: session) == nil {
             room.users[user, default: 0] += 1

@@ -22,6 +22,8 @@ package struct RedisBrokerConfiguration: Sendable {
     /// So many messages a second one room may have, of all users together and on all nodes, unless it has a rule of its own
     /// (0: any).
     package var messagesPerSecond = 0
+    /// So many sessions one user may have, on all nodes together, of those that take a seat (0: any).
+    package var sessionsPerUser = 0
     /// To reach Redis and log in.
     package var connectTimeout: TimeAmount = .seconds(2)
     /// After so long without an answer a command's connection is given up.

@@ -78,6 +78,7 @@ struct ServeCommand: AsyncParsableCommand {
         settings.historyMessages = configuration.historyMessages
         settings.historyAge = TimeAmount(configuration.historyAge)
         settings.messagesPerSecond = configuration.roomMessagesPerSecond
+        settings.sessionsPerUser = configuration.maxSessionsPerUser
         let broker = MemoryBroker(
             eventLoop: group.next(), loops: Array(group.makeIterator()), settings: settings,
             clock: { WallClock.milliseconds() })
@@ -173,6 +174,7 @@ extension ServeConfiguration {
         broker.ackReplicas = ackReplicas
         broker.logLength = historyMessages
         broker.messagesPerSecond = roomMessagesPerSecond
+        broker.sessionsPerUser = maxSessionsPerUser
         broker.logIdleExpiry = TimeAmount(historyAge)
         return broker
     }

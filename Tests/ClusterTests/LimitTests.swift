@@ -71,6 +71,35 @@ extension ClusterTests {
             }
         }
 
+        @Test("A user has so many sessions on all gateways together; who goes, or whose gateway dies, makes room")
+        func sessions() async throws {
+            try await Cluster.run(nodes: 2, arguments: ["--max-sessions-per-user", "2"]) { cluster in
+                let (one, two) = (cluster.nodes[0], cluster.nodes[1])
+                let first = try await Guest.connect("alice", port: one.port)
+                let second = try await Guest.connect("alice", port: two.port)
+                for guest in [first, second] { try await guest.event("the inbox") { $0.type == "joined" } }
+                // Neither gateway has more than one.
+                let third = try await Guest.connect("alice", port: one.port)
+                #expect(try await third.closeCode() == 1013)
+                try await eventually("it is counted") {
+                    try await metric(#"roost_closed_connections_total{code="1013"} 1"#, of: one) ? true : nil
+                }
+                _ = try await Guest.connect("bob", port: one.port)
+
+                await first.socket.cut()
+                let fourth = try await eventually("there is room") { try await seat("alice", at: one) }
+                await two.kill()
+                let fifth = try await eventually("the dead make room") { try await seat("alice", at: one) }
+                for guest in [fourth, fifth] { try await guest.catchUp() }
+            }
+        }
+
+        /// A session that has entered its inbox; nil when it could not.
+        private func seat(_ user: String, at node: GatewayProcess) async throws -> Guest? {
+            guard let guest = try? await Guest.connect(user, port: node.port) else { return nil }
+            return (try? await guest.event("the inbox") { $0.type == "joined" }) == nil ? nil : guest
+        }
+
         @Test("Who repeats without end is told to wait; who does not repeat is not concerned")
         func retries() async throws {
             try await withGateway(["--retries-per-second", "1"]) { gateway in

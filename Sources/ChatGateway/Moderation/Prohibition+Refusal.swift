@@ -8,6 +8,7 @@ extension Refusal {
         case .banned: self.init(code: .forbidden, message: "this user is banned from the room", id: id, room: room)
         case .muted: self.init(code: .forbidden, message: "this user may only read in the room", id: id, room: room)
         case .full: self.init(code: .roomFull, message: "the room has no place left", id: id, room: room)
+        case .seated: self.init(code: .roomFull, message: "this user has too many sessions", id: id, room: room)
         case .slow(let wait):
             self.init(
                 code: .rateLimited, message: "the room is in slow mode: wait before you post again", id: id, room: room,

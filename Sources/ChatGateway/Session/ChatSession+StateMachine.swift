@@ -10,6 +10,8 @@ extension ChatSession {
         struct Limits: Equatable {
             /// 0 for none.
             var rooms = 0
+            /// Of one user, on all nodes.
+            var sessionsPerUser = 0
             var messagesPerSecond = 0
             /// With a burst of two seconds' worth, and of as many rooms as a session may be in: who comes back takes up
             /// all of them.

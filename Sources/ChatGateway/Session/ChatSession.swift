@@ -86,6 +86,8 @@ final class ChatSession: WebSocketSession, HubSession {
 
     // MARK: - HubSession
 
+    var takesSeat: Bool { environment.limits.sessionsPerUser > 0 }
+
     var isWritable: Bool { connection?.isWritable ?? false }
 
     var takesCompressedFrames: Bool { connection?.takesCompressedFrames ?? false }
@@ -162,7 +164,8 @@ final class ChatSession: WebSocketSession, HubSession {
         if case .byNode(let code) = ending { environment.registry.metrics.closings[code, default: 0] += 1 }
         let grace: TimeAmount =
             if case .byPeer = ending { .zero } else { environment.presenceGrace }
-        for room in Array(memberships.keys) { hub.leave(room, session: self, grace: grace) }
+        // Who comes back needs the seat; nobody is told of it.
+        for room in Array(memberships.keys) { hub.leave(room, session: self, grace: room.isInbox ? .zero : grace) }
         environment.logger.debug(
             "A session ended", metadata: ["session": "\(id)", "user": "\(user)", "how": "\(ending)"])
     }
@@ -219,6 +222,8 @@ final class ChatSession: WebSocketSession, HubSession {
                         Joined(
                             id: id, room: room, position: outcome.position, recovered: outcome.recovered,
                             members: outcome.roster?.members, count: outcome.roster?.count)))
+            case .failure(let error) where error.code == .forbidden(.seated):
+                closeUnseated()
             case .failure where id == nil && room.isInbox && !wasMember:
                 joinInboxAgain(room)
             case .failure(let error):
@@ -233,6 +238,11 @@ final class ChatSession: WebSocketSession, HubSession {
 
     private func giveUpJoin(of room: RoomName) {
         for message in state.joinFinished(room, succeeded: false, wasMember: false) { perform(state.handle(message)) }
+    }
+
+    /// The user has as many sessions on all nodes as may be. One of them may be about to go, so the client may try again.
+    private func closeUnseated() {
+        close(.overloaded, reason: "this user has too many sessions")
     }
 
     /// The session's own inbox could not be joined: nobody asked for it, so nobody but us asks again.
@@ -322,6 +332,10 @@ final class ChatSession: WebSocketSession, HubSession {
     /// A moderator takes the session out of a room.
     func leave(_ room: RoomName, because refusal: Refusal) -> Bool {
         guard memberships[room] != nil else { return false }
+        if room.isInbox {
+            closeUnseated()
+            return true
+        }
         // A join that is under way fails by it.
         hub.leave(room, session: self)
         guard state.removed(from: room) else { return true }

@@ -45,6 +45,8 @@ package enum Prohibition: Sendable, Equatable {
     case muted
     /// There are as many users here as may be.
     case full
+    /// The user has as many sessions as may be. No rule of a room's; told of the inbox.
+    case seated
     /// The user may post again after so many milliseconds.
     case slow(wait: Int)
     /// All together post too much; there is room again after so many milliseconds.

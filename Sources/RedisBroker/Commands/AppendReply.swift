@@ -43,6 +43,7 @@ extension Prohibition {
         case "banned": self = .banned
         case "muted": self = .muted
         case "full": self = .full
+        case "seated": self = .seated
         case "slow": self = .slow(wait: wait)
         case "busy": self = .busy(wait: wait)
         default: return nil

@@ -129,7 +129,9 @@ extension RedisCommands {
         case .enter(let room, let entrants):
             let isAwaited = entrants.contains { presence.isAwaited(.init(room: room, session: $0.session)) }
             var arguments: [Argument] = [
-                .text(keys.channel(room)), crowd, .text(incarnation), .integer(isAwaited ? Self.membersAtEntry : 0),
+                .text(keys.channel(room)), crowd, .text(incarnation),
+                .integer(isAwaited && !room.isInbox ? Self.membersAtEntry : 0),
+                .integer(room.isInbox ? configuration.sessionsPerUser : 0),
             ]
             for entrant in entrants {
                 arguments.append(.text(entrant.session.description))

@@ -58,13 +58,15 @@ extension Script {
     /// Counts sessions into a room. Idempotent: only a user's first session is announced.
     ///
     /// KEYS: sessions, users, rules. ARGV: channel, how many users make a crowd when exceeded, node incarnation, how many
-    /// members to answer, then for each session: its name, its user.
-    /// Answers `{number of users, revision, refusals, then users}`: all, or as many as wanted and any of them. A refusal is
-    /// a session's number from 0 and why it is not in the room: `banned`, or `full` for a user who has no place yet.
+    /// members to answer, how many sessions each user may have here (0: any), then for each session: its name, its
+    /// user.
+    /// Answers `{number of users, revision, refusals, then users}`: all, or as many as wanted and any of them. A refusal
+    /// is a session's number from 0 and why it is not in the room: `banned`, `full` for a user who has no place yet, or
+    /// `seated` for a session too many.
     static let enterSource = """
         \(roomFunctions)
         local room = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
-        local limit, refusals = tonumber(ARGV[4]), {}
+        local limit, seats, refusals = tonumber(ARGV[4]), tonumber(ARGV[5]), {}
         local ruled = redis.call('EXISTS', KEYS[3]) == 1
         local places = ruled and tonumber(redis.call('HGET', KEYS[3], 'limit') or 0) or 0
 
@@ -75,14 +77,16 @@ extension Script {
             and redis.call('HLEN', room.users) >= places then return 'full' end
         end
 
-        for i = 5, #ARGV, 2 do
+        for i = 6, #ARGV, 2 do
           local session, user = ARGV[i], ARGV[i + 1]
           local value = user .. ' ' .. ARGV[3]
           local before = redis.call('HGET', room.sessions, session)
           local why = ruled and refusal(user, before)
+          if not why and seats > 0 and not before
+            and tonumber(redis.call('HGET', room.users, user) or 0) >= seats then why = 'seated' end
           if why then
             if before then forget(room, session, before) end
-            refusals[#refusals + 1] = (i - 5) / 2
+            refusals[#refusals + 1] = (i - 6) / 2
             refusals[#refusals + 1] = why
           else
             if before ~= value then redis.call('HSET', room.sessions, session, value) end

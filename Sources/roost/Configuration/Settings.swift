@@ -107,7 +107,7 @@ extension Setting {
             where: { ProxyTrust([$0]) != nil }),
         .integer(
             "max-sessions-per-user", \.maxSessionsPerUser, flag: \.maxSessionsPerUser, 0...1_000_000,
-            "sockets of one user on this gateway; 0: no limit"),
+            "sockets of one user, on all gateways together; 0: no limit"),
         .integer(
             "max-pending-handshakes", \.maxPendingHandshakes, flag: \.maxPendingHandshakes, 0...10_000_000,
             "connections that have not said what they want; 0: no limit"),
