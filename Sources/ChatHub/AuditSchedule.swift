@@ -1,5 +1,6 @@
 /// When each room's position is compared with the end of its log: half a second after it went quiet, then each second,
-/// then ever more rarely. A room that is heard needs none: the next message shows what is missing.
+/// then ever more rarely. A room that is heard needs none: the next message shows what is missing. One that was opened
+/// begins as if it had been quiet for a while: it was just compared.
 ///
 /// Time is counted in ticks of half a second. A room costs one place in a list. The rooms of one tick are spread over it:
 /// thousands of questions at once would keep messages waiting, in the store and here.
@@ -7,7 +8,7 @@ struct AuditSchedule<Room> {
     /// A minute.
     private static var longestPause: Int { 120 }
     /// So long after it was last heard a room is still asked for each second.
-    private static var recently: Int { 20 }
+    static var recently: Int { 20 }
 
     private var turns: [[Room]] = Array(repeating: [], count: AuditSchedule.longestPause + 1)
     private var now = 0

@@ -84,8 +84,9 @@ package protocol BrokerCommands: AnyObject {
     /// The latest entries, those before a position if one is given, oldest first.
     func readLatest(_ room: RoomName, before position: Position?, limit: Int) -> EventLoopFuture<LogSlice>
 
-    /// Where a room's log ends; `0-0` without a log.
-    func head(of room: RoomName) -> EventLoopFuture<Position>
+    /// Where logs end, one answer for each; `0-0` without a log. Meant for many at a time: one that ends where it is
+    /// expected to costs next to nothing. Never fails.
+    func ends(of logs: [ExpectedEnd]) -> EventLoopFuture<[LogEnd]>
 
     /// Gives a log back the messages that the store lost: consecutive deliveries of this room, oldest first. Idempotent,
     /// also when several nodes do it at a time with tails of different lengths. What the log holds already, or held and
@@ -171,6 +172,27 @@ package enum Restoration: Sendable, Equatable {
     /// the one after which they were delivered; those after this one, the last that the log and the giver have in common,
     /// are void (`.zero`: all).
     case forked(at: Position)
+}
+
+/// Where a room's log should end if nothing was missed.
+package struct ExpectedEnd: Sendable, Equatable {
+    package var room: RoomName
+    /// Nil when that is not known: the answer is then a position, or unknown.
+    package var position: Position?
+
+    package init(room: RoomName, position: Position?) {
+        self.room = room
+        self.position = position
+    }
+}
+
+/// Where a room's log ends.
+package enum LogEnd: Sendable, Equatable {
+    /// The log is there, or none is expected, and holds nothing after the position that was expected.
+    case asExpected
+    case at(Position)
+    /// The store did not answer, or answered nonsense.
+    case unknown
 }
 
 /// Entries of a log, oldest first.

@@ -130,8 +130,13 @@ private final class MemoryCommands: BrokerCommands, @unchecked Sendable {
         answer { $0.readLatest(room, before: position, limit: limit) }
     }
 
-    func head(of room: RoomName) -> EventLoopFuture<Position> {
-        answer { $0.head(of: room) }
+    func ends(of logs: [ExpectedEnd]) -> EventLoopFuture<[LogEnd]> {
+        answer { store in
+            logs.map { log in
+                let head = store.head(of: log.room)
+                return head == log.position ? .asExpected : .at(head)
+            }
+        }
     }
 
     func restore(_ tail: [LogEntry], after previous: Position?, to room: RoomName) -> EventLoopFuture<Restoration> {

@@ -56,7 +56,7 @@ extension RoomDirectory {
         guard let commands, let attendance = room.attendance else { return }
         asking(commands.roster(of: room.name, limit: settings.presenceLimit)).assumeIsolated().whenComplete {
             [self] result in
-            guard rooms[room.name] === room else { return }
+            guard !room.isClosed else { return }
             switch result {
             case .success(let roster):
                 let wasOpen = room.isOpen
@@ -78,7 +78,7 @@ extension RoomDirectory {
         attendance.wakeUp = wakeUp
         eventLoop.assumeIsolated().scheduleTask(deadline: wakeUp) { [self] in
             // Another one was scheduled for an earlier time, and has done this one's work.
-            guard rooms[room.name] === room, attendance.wakeUp == wakeUp else { return }
+            guard !room.isClosed, attendance.wakeUp == wakeUp else { return }
             attendance.wakeUp = nil
             perform(attendance.presence.timePassed(at: eventLoop.now), for: room)
             receivedAllForNow()

@@ -33,9 +33,11 @@ package final class RoomDirectory: @unchecked Sendable {
         let name: RoomName
         var feed = RoomFeed()
         var tail = RoomTail()
+        /// Nobody here is in it any more; whoever comes gets another one.
+        private(set) var isClosed = false
         /// Whether messages came since the room's last turn to be audited, and ticks without any.
-        var wasHeard = true
-        var quietTicks = 0
+        var wasHeard = false
+        var quietTicks = AuditSchedule<Room>.recently
         /// Distinguishes its place in the schedule from an earlier one.
         var auditTurn = 0
         /// Loops that want the room, by index, each with its latest question.
@@ -64,6 +66,11 @@ package final class RoomDirectory: @unchecked Sendable {
             guard let index = interested.firstIndex(where: { $0.loop == loop }) else { return false }
             interested.remove(at: index)
             return true
+        }
+
+        func close() {
+            isClosed = true
+            tail.removeAll()
         }
 
         /// Whether sessions can enter: what follows can be told to them.
@@ -96,7 +103,9 @@ package final class RoomDirectory: @unchecked Sendable {
     var counters = Metrics()
     private var tails: TailBudget<Room>
     var audits = AuditSchedule<(room: Room, turn: Int)>()
-    private var isStoreAvailable = false
+    private(set) var isStoreAvailable = false
+    /// Rooms whose feeds wait to be told where their logs end, and under which number.
+    var unlocated: [(room: Room, request: Int)] = []
     /// Rooms whose subscriptions stand anew, to be compared with their logs and rosters.
     private var unchecked = CircularBuffer<Room>()
     private var questionsUnderWay = 0
@@ -166,7 +175,7 @@ package final class RoomDirectory: @unchecked Sendable {
             let room = rooms[name] ?? Room(name: name, presence: makePresence())
             room.addInterest(of: index, opening: opening)
             if rooms.updateValue(room, forKey: name) == nil {
-                scheduleAudit(of: room, in: 1)
+                scheduleAudit(of: room, in: 2)
                 broker.subscribe(to: name)
             } else if room.isOpen {
                 // What this turn brought until now stands before the position that the new loop begins at.
@@ -187,7 +196,7 @@ package final class RoomDirectory: @unchecked Sendable {
             counters.repairedMessages += room.feed.repairedMessages
             counters.repetitions += room.feed.repetitions
             rooms[name] = nil
-            room.tail.removeAll()
+            room.close()
             broker.unsubscribe(from: name)
         }
     }
@@ -217,8 +226,8 @@ package final class RoomDirectory: @unchecked Sendable {
         guard !isChecking else { return }
         isChecking = true
         defer { isChecking = false }
-        while questionsUnderWay < Self.questionsAtOnce, let room = unchecked.popFirst() {
-            guard rooms[room.name] === room else { continue }
+        while questionsUnderWay + unlocated.count < Self.questionsAtOnce, let room = unchecked.popFirst() {
+            guard !room.isClosed else { continue }
             perform(room.feed.subscribed(), for: room)
             doubtPresence(in: room)
         }
@@ -227,11 +236,11 @@ package final class RoomDirectory: @unchecked Sendable {
 
     private static let questionsAtOnce = 1_000
 
-    /// Counts a question to the store for as long as it is under way.
-    func asking<Answer>(_ answer: EventLoopFuture<Answer>) -> EventLoopFuture<Answer> {
-        questionsUnderWay += 1
+    /// Counts a question to the store, or one about so many rooms, for as long as it is under way.
+    func asking<Answer>(_ answer: EventLoopFuture<Answer>, about rooms: Int = 1) -> EventLoopFuture<Answer> {
+        questionsUnderWay += rooms
         answer.assumeIsolated().whenComplete { [self] _ in
-            questionsUnderWay -= 1
+            questionsUnderWay -= rooms
             if !unchecked.isEmpty { checkRooms() }
         }
         return answer
@@ -254,14 +263,11 @@ package final class RoomDirectory: @unchecked Sendable {
 
     private func read(_ request: RoomFeed.ReadRequest, for room: Room) {
         guard let commands else { return }
-        let slice =
-            switch request.range {
-            case .head: commands.readLatest(room.name, before: nil, limit: 1)
-            case .after(let position): commands.read(room.name, after: position, limit: settings.repairSlice)
-            }
-        asking(slice).assumeIsolated().whenComplete { [self] result in
+        guard case .after(let position) = request.range else { return locate(room, request: request.id) }
+        asking(commands.read(room.name, after: position, limit: settings.repairSlice)).assumeIsolated().whenComplete {
+            [self] result in
             // The room may have been closed, and opened again as another one, while the answer was on its way.
-            guard rooms[room.name] === room else { return }
+            guard !room.isClosed else { return }
             switch result {
             case .success(let slice):
                 perform(room.feed.finished(request.id, with: slice), for: room)
@@ -279,7 +285,7 @@ package final class RoomDirectory: @unchecked Sendable {
         room.isRetryScheduled = true
         eventLoop.assumeIsolated().scheduleTask(in: delay) { [self] in
             room.isRetryScheduled = false
-            guard rooms[room.name] === room else { return }
+            guard !room.isClosed else { return }
             perform(room.feed.retry(), for: room)
             receivedAllForNow()
         }
@@ -396,12 +402,6 @@ package final class RoomDirectory: @unchecked Sendable {
             }
         }
     }
-
-    private func auditSomeRooms() {
-        for (room, turn) in audits.next() where turn == room.auditTurn && rooms[room.name] === room {
-            isStoreAvailable ? takeTurn(room) : scheduleAudit(of: room, in: 2)
-        }
-    }
 }
 
 extension RoomDirectory: BrokerDelegate {
@@ -447,7 +447,7 @@ extension RoomDirectory: BrokerDelegate {
     package func receivedAllForNow() {
         guard !roomsInTurn.isEmpty else { return }
         for room in roomsInTurn {
-            if rooms[room.name] === room { seal(room) }
+            if !room.isClosed { seal(room) }
             room.turn = nil
         }
         roomsInTurn.removeAll(keepingCapacity: true)
@@ -459,8 +459,8 @@ extension RoomDirectory: BrokerDelegate {
         for room in rooms.values {
             doubtPresence(in: room)
             room.feed.storeReplaced()
-            audit(room)
         }
+        audit(rooms.values)
     }
 
     package func statusChanged(to status: BrokerStatus) {

@@ -115,6 +115,14 @@ package struct RoomFeed: Sendable {
         }
     }
 
+    /// Where the log should end if nothing was missed; nil when that cannot be said.
+    package var expectedEnd: Position? {
+        switch state {
+        case .following(let position): mayHaveForked ? nil : position
+        case .waiting, .locating, .repairing, .restoring: nil
+        }
+    }
+
     /// The subscription stands (again): what was published before may have been missed.
     package mutating func subscribed() -> Action {
         switch state {

@@ -1,5 +1,6 @@
 import ChatHub
 import ChatProtocol
+import NIOCore
 import TestSupport
 import Testing
 
@@ -16,21 +17,43 @@ struct ManyRoomsTests {
             }
         }
         bench.run()
-        #expect(bench.store.heldBack?.count == 1_000)
+        #expect(bench.store.compared.map(\.count) == [500, 500])
         #expect(joined == 0)
-        // Each answer makes room for one more question.
+        // Each answer makes room for more questions.
         let first = bench.store.heldBack ?? []
         bench.store.heldBack = []
-        for answer in first[..<200] { answer() }
+        first[0]()
         bench.run()
-        #expect(joined == 200)
-        #expect(bench.store.heldBack?.count == 200)
-        for answer in first[200...] + (bench.store.heldBack ?? [])[...] { answer() }
-        bench.run()
-        let last = bench.store.heldBack ?? []
-        bench.store.heldBack = nil
-        for answer in last[200...] { answer() }
+        #expect(joined == 500)
+        #expect(bench.store.compared.map(\.count) == [500, 500, 500])
+        for answer in first[1...] + (bench.store.heldBack ?? [])[...] { answer() }
         bench.run()
         #expect(joined == 1_500)
+    }
+
+    @Test func areComparedTogetherAndWhileNothingIsHeardEverMoreRarely() throws {
+        let bench = try HubBench()
+        let sessions = (0..<100).map { TestSession("u\($0)") }
+        for session in sessions { bench.join(RoomName(inboxOf: session.user), session) }
+        func compared(within seconds: Int) -> [[RoomName]] {
+            bench.store.compared = []
+            for _ in 0..<(seconds * 2) { bench.advance(by: .milliseconds(500)) }
+            return bench.store.compared
+        }
+        let soon = compared(within: 2)
+        #expect(soon.count <= 10, "\(soon.map(\.count))")
+        #expect(Set(soon.joined()).count == 100 && soon.joined().count == 100, "each once")
+        let later = compared(within: 28).joined().count
+        #expect(later > 4 * 100 && later < 8 * 100)
+        let late = compared(within: 30).joined().count
+        #expect(late < 3 * 100)
+
+        // Whoever was heard is looked at soon, again and again; nobody else is.
+        let inbox = RoomName(inboxOf: sessions[7].user)
+        bench.post("1", to: inbox)
+        let active = compared(within: 5).joined()
+        #expect((4...6).contains(active.count { $0 == inbox }))
+        let others = active.filter { $0 != inbox }
+        #expect(others.count == Set(others).count, "at most once")
     }
 }

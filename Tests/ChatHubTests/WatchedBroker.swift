@@ -16,6 +16,8 @@ final class WatchedBroker: Broker, @unchecked Sendable {
     var isBroken = false
     /// Gives the directory the answers about heads of logs that are held back; nil when none are.
     var heldBack: [() -> Void]?
+    /// The rooms whose logs the directory has asked about, call by call.
+    var compared: [[RoomName]] = []
     /// What rooms' logs hold instead.
     var logs: [RoomName: ScriptedLog] = [:]
 
@@ -95,22 +97,23 @@ private final class WatchedCommands: BrokerCommands {
     }
 
     func readLatest(_ room: RoomName, before position: Position?, limit: Int) -> EventLoopFuture<LogSlice> {
-        if !isWatched, broker.heldBack != nil {
-            let promise = loop.makePromise(of: LogSlice.self)
-            broker.heldBack?.append { [commands] in
-                promise.completeWith(commands.readLatest(room, before: position, limit: limit))
-            }
-            return promise.futureResult
-        }
         if isWatched { broker.latestReads += 1 }
         if isWatched, broker.isBroken { return failure }
         if let log = broker.logs[room] { return answer(log.latest(limit)) }
         return commands.readLatest(room, before: position, limit: limit)
     }
 
-    func head(of room: RoomName) -> EventLoopFuture<Position> {
-        if let log = broker.logs[room] { return loop.makeSucceededFuture(log.latest(1).head) }
-        return commands.head(of: room)
+    func ends(of logs: [ExpectedEnd]) -> EventLoopFuture<[LogEnd]> {
+        if !isWatched { broker.compared.append(logs.map(\.room)) }
+        if !isWatched, broker.heldBack != nil {
+            let promise = loop.makePromise(of: [LogEnd].self)
+            broker.heldBack?.append { [commands] in promise.completeWith(commands.ends(of: logs)) }
+            return promise.futureResult
+        }
+        let scripted = logs.map { broker.logs[$0.room]?.latest(1).head }
+        return commands.ends(of: logs).map { ends in
+            zip(ends, scripted).map { end, head in head.map { .at($0) } ?? end }
+        }
     }
 
     func restore(_ tail: [LogEntry], after previous: Position?, to room: RoomName) -> EventLoopFuture<Restoration> {

@@ -24,6 +24,19 @@ struct LogTests {
         }
     }
 
+    @Test func aKeyThatHoldsNoLogKeepsOthersFromNothing() async throws {
+        try await withBrokers(1) { server, brokers in
+            let node = brokers[0].node
+            let head = try await node.append(.test("1"), to: room()).position
+            try await server.command("SET", "roost:{other}:log", "nonsense")
+            let asked = try [room("other"), room()].map { ExpectedEnd(room: $0, position: .zero) }
+            #expect(try await node.ends(of: asked) == [.unknown, .at(head)])
+            try await server.command("DEL", "roost:{room}:log")
+            let gone = try await node.ends(of: [ExpectedEnd(room: room(), position: head)])
+            #expect(gone == [.at(.zero)])
+        }
+    }
+
     @Test func aLogThatGrowsMessageByMessageIsTrimmedToo() async throws {
         try await withBrokers(1, configured: { $0.logLength = 100 }) { server, brokers in
             let node = brokers[0].node

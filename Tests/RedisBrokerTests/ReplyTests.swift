@@ -26,6 +26,19 @@ struct ReplyTests {
         #expect(try AppendReply.outcomes(onlyCopies, count: 1)?.map { try $0.get().isDuplicate } == [true])
     }
 
+    @Test func onlyLogsThatEndElsewhereAreNamed() {
+        let reply = Reply.array([.integer(3), bulk("4-2"), .integer(0), bulk("")])
+        #expect(
+            EndsReply.ends(reply, count: 4)
+                == [.unknown, .asExpected, .asExpected, .at(Position(epoch: 4, seq: 2))])
+        #expect(EndsReply.ends(.array([]), count: 2) == [.asExpected, .asExpected])
+        let wrong: [Reply] = [
+            .null, .array([.integer(0)]), .array([.integer(4), bulk("4-2")]), .array([.integer(-1), bulk("4-2")]),
+            .array([bulk("0"), bulk("4-2")]),
+        ]
+        for reply in wrong { #expect(EndsReply.ends(reply, count: 4) == nil) }
+    }
+
     @Test func anAnswerThatIsNotTheScriptsIsNoReceipt() {
         let wrong: [Reply] = [
             .null, .integer(1), .array([]), .array([bulk("5-8")]), .array([bulk("0-0"), bulk("1700")]),

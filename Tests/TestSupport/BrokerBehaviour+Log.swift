@@ -129,4 +129,17 @@ extension BrokerBehaviour {
         let absent = try await node.readLatest(room, before: Position(epoch: positions[0].epoch, seq: 1_000), limit: 1)
         try expectEqual(absent.entries.map(\.position), [positions[249]], "before a position that does not exist")
     }
+
+    func ends(_ first: BrokerNode, _ second: BrokerNode, _ room: RoomName) async throws {
+        let empty = RoomName.of("\(room)-empty")
+        let before = try await first.append(.test("1"), to: room).position
+        let head = try await first.append(.test("2"), to: room).position
+        let asked: [(RoomName, Position?, LogEnd)] = [
+            (room, head, .asExpected), (room, before, .at(head)), (room, .zero, .at(head)), (room, nil, .at(head)),
+            (empty, .zero, .asExpected), (empty, nil, .at(.zero)), (empty, head, .at(.zero)),
+        ]
+        let ends = try await second.ends(of: asked.map { ExpectedEnd(room: $0.0, position: $0.1) })
+        try expectEqual(ends, asked.map(\.2), "where the logs end")
+        try expectEqual(try await second.ends(of: []), [], "nothing was asked")
+    }
 }

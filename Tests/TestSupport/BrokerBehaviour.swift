@@ -22,6 +22,7 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
         "reading after a position tells what follows, whether there is more and whether something is missing"
     case readAcrossEpochs = "a reader learns where the log knew its position last, and what a newer epoch begins with"
     case readLatest = "the latest messages come oldest first, also before a position"
+    case ends = "many logs are asked where they end in one call, and those that end as expected say no more"
     case restoredTail = "what a log lost is given back at its positions, once, and then a new epoch begins"
     case brokenTail = "where only a part of what was lost is given back it does not leave a hole"
     case forkedTail = "what was given back by one is not given back again by another who has it under newer positions"
@@ -63,6 +64,7 @@ package enum BrokerBehaviour: String, CaseIterable, Sendable, CustomStringConver
         case .readAfter: try await readAfter(first, second, room)
         case .readAcrossEpochs: try await readAcrossEpochs(first, second, room)
         case .readLatest: try await readLatest(first, room)
+        case .ends: try await ends(first, second, room)
         case .restoredTail: try await restoredTail(first, second, room)
         case .brokenTail: try await brokenTail(first, second, room)
         case .forkedTail: try await forkedTail(first, second, room)

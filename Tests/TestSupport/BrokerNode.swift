@@ -84,8 +84,15 @@ package struct BrokerNode: Sendable {
         }.get()
     }
 
+    package func ends(of logs: [ExpectedEnd]) async throws -> [LogEnd] {
+        try await loop.flatSubmit { [broker, loop] in broker.commands(on: loop).ends(of: logs) }.get()
+    }
+
     package func head(of room: RoomName) async throws -> Position {
-        try await loop.flatSubmit { [broker, loop] in broker.commands(on: loop).head(of: room) }.get()
+        guard case .at(let head) = try await ends(of: [ExpectedEnd(room: room, position: nil)]).first else {
+            throw Impatience(description: "the end of the log is not known")
+        }
+        return head
     }
 
     package func restore(

@@ -25,12 +25,30 @@ extension RedisCommands {
         }
     }
 
-    func head(of room: RoomName) -> EventLoopFuture<Position> {
-        ask { [self] completion in
-            link.run(.head, keys: [keys.log(room)], [], completion)
-        } as: { reply in
-            reply.position
+    func ends(of logs: [ExpectedEnd]) -> EventLoopFuture<[LogEnd]> {
+        eventLoop.assertInEventLoop()
+        guard !logs.isEmpty else { return eventLoop.makeSucceededFuture([]) }
+        let promise = eventLoop.makePromise(of: [LogEnd].self)
+        // A call's keys share a slot.
+        let calls =
+            link.isSharded
+            ? Array(Dictionary(grouping: logs.indices) { HashSlot.of(logs[$0].room) }.values)
+            : [Array(logs.indices)]
+        var ends = Array(repeating: LogEnd.unknown, count: logs.count)
+        var open = calls.count
+        for places in calls {
+            link.run(
+                .ends, keys: places.map { keys.log(logs[$0].room) },
+                places.map { .text(logs[$0].position?.description ?? "") }
+            ) { result in
+                if case .success(let reply) = result, let answers = EndsReply.ends(reply, count: places.count) {
+                    for (place, end) in zip(places, answers) { ends[place] = end }
+                }
+                open -= 1
+                if open == 0 { promise.succeed(ends) }
+            }
         }
+        return promise.futureResult
     }
 
     func restore(_ tail: [LogEntry], after previous: Position?, to room: RoomName) -> EventLoopFuture<Restoration> {

@@ -44,10 +44,26 @@ extension Script {
         end
         """
 
-    /// KEYS: log. Answers its last position.
-    static let headSource = """
+    /// KEYS: logs. ARGV: for each the position at which it should end, or nothing when that is not known. Answers, for
+    /// those that do not, their numbers from 0 and last positions; no position where the key holds no log.
+    ///
+    /// Entries are not looked at, which would cost four times as much: a log that is there and has nothing newer is taken
+    /// for unchanged.
+    static let endsSource = """
         \(headFunction)
-        return head(KEYS[1])
+        local function ends(log, position)
+          local later = redis.pcall('XRANGE', log, '(' .. position, '+', 'COUNT', 1)
+          return not later.err and not later[1] and (position == '0-0' or redis.call('EXISTS', log) == 1)
+        end
+        local answer = {}
+        for i, log in ipairs(KEYS) do
+          if ARGV[i] == '' or not ends(log, ARGV[i]) then
+            local isLog, position = pcall(head, log)
+            answer[#answer + 1] = i - 1
+            answer[#answer + 1] = isLog and position or ''
+          end
+        end
+        return answer
         """
 
     /// KEYS: log. ARGV: position, limit, bytes. Answers `{head, ID of the greatest entry at or below the position or

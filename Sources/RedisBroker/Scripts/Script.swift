@@ -14,7 +14,7 @@ struct Script: Sendable, Equatable {
     static let sweep = Script(index: 5, source: sweepSource)
     static let heartbeat = Script(index: 6, source: heartbeatSource)
     static let members = Script(index: 7, source: membersSource)
-    static let head = Script(index: 8, source: headSource)
+    static let ends = Script(index: 8, source: endsSource)
     static let restore = Script(index: 9, source: restoreSource)
     static let giveOrder = Script(index: 10, source: giveOrderSource)
     static let orders = Script(index: 11, source: ordersSource)
@@ -28,7 +28,7 @@ struct Script: Sendable, Equatable {
     }
 
     static let all = [
-        append, readAfter, readLatest, enter, leave, sweep, heartbeat, members, head, restore, giveOrder, orders,
+        append, readAfter, readLatest, enter, leave, sweep, heartbeat, members, ends, restore, giveOrder, orders,
         living, rules,
     ]
 }

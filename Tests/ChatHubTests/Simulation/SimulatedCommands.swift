@@ -87,8 +87,9 @@ final class SimulatedCommands: BrokerCommands, @unchecked Sendable {
         ask { $0.log.readLatest(before: position, limit: limit) }
     }
 
-    func head(of room: RoomName) -> EventLoopFuture<Position> {
-        ask { $0.log.head }
+    func ends(of logs: [ExpectedEnd]) -> EventLoopFuture<[LogEnd]> {
+        ask { store in logs.map { $0.position == store.log.head ? .asExpected : .at(store.log.head) } }
+            .flatMapErrorThrowing { _ in logs.map { _ in .unknown } }
     }
 
     func restore(_ tail: [LogEntry], after previous: Position?, to room: RoomName) -> EventLoopFuture<Restoration> {
