@@ -5,8 +5,9 @@ package struct UserName: Hashable, Comparable, Sendable, CustomStringConvertible
     package let text: String
 
     package init?(_ text: some StringProtocol) {
-        guard isName(text.utf8) else { return nil }
-        self.text = String(text)
+        var text = String(text)
+        guard text.withUTF8({ isName($0[...]) }) else { return nil }
+        self.text = text
     }
 
     package var description: String { text }
@@ -22,14 +23,14 @@ package struct RoomName: Hashable, Sendable, CustomStringConvertible {
     package let text: String
 
     package init?(_ text: some StringProtocol) {
-        let bytes = text.utf8
-        guard isName(bytes.first == UInt8(ascii: "@") ? bytes.dropFirst() : bytes[...]) else { return nil }
-        self.text = String(text)
+        var text = String(text)
+        guard text.withUTF8({ isRoomName($0) }) else { return nil }
+        self.text = text
     }
 
     /// Nil for bytes that are no room's name.
     package init?(utf8 bytes: UnsafeRawBufferPointer) {
-        guard isName(bytes.first == UInt8(ascii: "@") ? bytes.dropFirst() : bytes[...]) else { return nil }
+        guard bytes.withMemoryRebound(to: UInt8.self, { isRoomName($0) }) else { return nil }
         text = String(decoding: bytes, as: UTF8.self)
     }
 
@@ -51,7 +52,11 @@ package struct RoomName: Hashable, Sendable, CustomStringConvertible {
     package var inboxOwner: UserName? { isInbox ? UserName(text.dropFirst()) : nil }
 }
 
-private func isName(_ bytes: some Collection<UInt8>) -> Bool {
+private func isRoomName(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+    isName(bytes.first == UInt8(ascii: "@") ? bytes.dropFirst() : bytes[...])
+}
+
+private func isName(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) -> Bool {
     guard let first = bytes.first, bytes.count <= 128, isAlphanumeric(first) else { return false }
     return bytes.dropFirst().allSatisfy { byte in
         switch byte {
