@@ -25,7 +25,7 @@ package protocol HubSession: AnyObject {
     /// Whether frames were queued since the last flush; kept by the hub.
     var isAwaitingFlush: Bool { get set }
     /// The rooms that it is in or about to enter; kept by the hub.
-    var memberships: [RoomName: Member] { get set }
+    var memberships: RoomTable<Member> { get set }
     /// Rooms in which it is not up to date; kept by the hub.
     var lagging: [RoomName] { get set }
 }

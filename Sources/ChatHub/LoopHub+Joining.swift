@@ -57,14 +57,23 @@ extension LoopHub {
         if room.isOpen { return body(.success(())) }
         room.waiting.append(body)
         guard room.waiting.count == 1 else { return }
-        eventLoop.assumeIsolated().scheduleTask(in: settings.joinDeadline) {
-            guard !room.isOpen else { return }
+        unopened.append((room, eventLoop.now + settings.joinDeadline))
+        if unopened.count == 1 { watchUnopened() }
+    }
+
+    /// Fails the joins whose rooms were not opened in time. One timer for all: next to none of them is ever late.
+    private func watchUnopened() {
+        while let (room, deadline) = unopened.first, room.isOpen || deadline <= eventLoop.now {
+            unopened.removeFirst()
+            guard !room.isOpen else { continue }
             let waiting = room.waiting
             room.waiting = []
             for join in waiting {
                 join(.failure(BrokerError(code: .unavailable, message: "the room's subscription was not confirmed")))
             }
         }
+        guard let next = unopened.first?.deadline else { return }
+        eventLoop.assumeIsolated().scheduleTask(deadline: next) { [self] in watchUnopened() }
     }
 
     /// Somebody who is in the room joins again without asking for a replay.

@@ -48,6 +48,8 @@ package final class LoopHub: @unchecked Sendable {
     private var awaitingFlush: [any HubSession] = []
     private var isFlushScheduled = false
     var openings = 0
+    /// Rooms that joins wait for, and how long.
+    var unopened = CircularBuffer<(room: LoopRoom, deadline: NIODeadline)>()
 
     package init(
         eventLoop: any EventLoop, index: Int, broker: any Broker, directory: RoomDirectory,
@@ -73,7 +75,7 @@ package final class LoopHub: @unchecked Sendable {
     /// - Parameter grace: how long it still counts as present.
     package func leave(_ name: RoomName, session: any HubSession, grace: TimeAmount = .zero) {
         eventLoop.assertInEventLoop()
-        guard let room = rooms[name], let member = session.memberships.removeValue(forKey: name) else { return }
+        guard let room = rooms[name], let member = session.memberships.removeValue(for: name) else { return }
         room.remove(member)
         if session.counts(in: name) {
             if grace == .zero {

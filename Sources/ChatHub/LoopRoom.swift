@@ -124,23 +124,49 @@ package final class Member {
     var progress: Progress = .entering(notices: [])
     /// Presence up to this revision is known to the session from its `joined`.
     var rosterRevision: UInt64 = 0
-    /// How far it had come when it joined again: if that is void it must be told, wherever it is now.
-    var broughtTo = Position.zero
-    /// Where the room went back to while its join was under way.
-    var rewoundTo: Position?
+    /// Only of one that has something to remember: most have not.
+    private var past: Past?
     var index = 0
     var isGone = false
     /// Its session's ``HubSession/lagging`` names the room.
     var isLagging = false
     /// It waits for a page of the log.
     var isReading = false
-    /// What was lost up to this position it knows from its `joined`.
-    var lossKnownUpTo = Position.zero
     /// The first of the room's ``MissedNotices`` that it has not been told.
     var missedNotices: Int?
 
     init(session: any HubSession) {
         self.session = session
         takesCompressedFrames = session.takesCompressedFrames
+    }
+
+    private final class Past {
+        var broughtTo = Position.zero
+        var rewoundTo: Position?
+        var lossKnownUpTo = Position.zero
+    }
+
+    /// How far it had come when it joined again: if that is void it must be told, wherever it is now.
+    var broughtTo: Position {
+        get { past?.broughtTo ?? .zero }
+        set { if newValue != broughtTo { remember().broughtTo = newValue } }
+    }
+
+    /// Where the room went back to while its join was under way.
+    var rewoundTo: Position? {
+        get { past?.rewoundTo }
+        set { if newValue != rewoundTo { remember().rewoundTo = newValue } }
+    }
+
+    /// What was lost up to this position it knows from its `joined`.
+    var lossKnownUpTo: Position {
+        get { past?.lossKnownUpTo ?? .zero }
+        set { if newValue != lossKnownUpTo { remember().lossKnownUpTo = newValue } }
+    }
+
+    private func remember() -> Past {
+        let past = past ?? Past()
+        self.past = past
+        return past
     }
 }

@@ -7,7 +7,7 @@ extension RoomDirectory {
     static let auditTick = TimeAmount.milliseconds(500)
 
     func scheduleAudit(of room: Room, in ticks: Int) {
-        room.auditTurn += 1
+        room.auditTurn &+= 1
         audits.add((room, room.auditTurn), in: ticks)
     }
 
@@ -31,8 +31,8 @@ extension RoomDirectory {
         let isQuiet = !room.wasHeard
         room.wasHeard = false
         if !isQuiet { room.quietTicks = 0 }
-        let pause = AuditSchedule<Room>.pause(quietFor: room.quietTicks)
-        room.quietTicks += pause
+        let pause = AuditSchedule<Room>.pause(quietFor: Int(room.quietTicks))
+        room.quietTicks = Int32(clamping: Int(room.quietTicks) + pause)
         scheduleAudit(of: room, in: pause)
         return isQuiet
     }

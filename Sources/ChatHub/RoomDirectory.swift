@@ -37,11 +37,10 @@ package final class RoomDirectory: @unchecked Sendable {
         private(set) var isClosed = false
         /// Whether messages came since the room's last turn to be audited, and ticks without any.
         var wasHeard = false
-        var quietTicks = AuditSchedule<Room>.recently
+        var quietTicks = Int32(AuditSchedule<Room>.recently)
         /// Distinguishes its place in the schedule from an earlier one.
-        var auditTurn = 0
-        /// Loops that want the room, by index, each with its latest question.
-        private(set) var interested: [(loop: Int, opening: Int)] = []
+        var auditTurn: Int32 = 0
+        private(set) var interested = Interests()
         /// What this turn brought so far; nil between turns.
         var turn: Turn?
         /// The position up to which frames are in ``turn`` or were sent.
@@ -57,16 +56,11 @@ package final class RoomDirectory: @unchecked Sendable {
         }
 
         func addInterest(of loop: Int, opening: Int) {
-            _ = removeInterest(of: loop)
-            interested.append((loop, opening))
+            interested.add(loop, opening: opening)
         }
 
         /// - Returns: whether there was one.
-        func removeInterest(of loop: Int) -> Bool {
-            guard let index = interested.firstIndex(where: { $0.loop == loop }) else { return false }
-            interested.remove(at: index)
-            return true
-        }
+        func removeInterest(of loop: Int) -> Bool { interested.remove(loop) }
 
         func close() {
             isClosed = true
@@ -102,7 +96,7 @@ package final class RoomDirectory: @unchecked Sendable {
     private var outgoing: [[(RoomName, Delivery)]] = []
     var counters = Metrics()
     private var tails: TailBudget<Room>
-    var audits = AuditSchedule<(room: Room, turn: Int)>()
+    var audits = AuditSchedule<(room: Room, turn: Int32)>()
     private(set) var isStoreAvailable = false
     /// Rooms whose feeds wait to be told where their logs end, and under which number.
     var unlocated: [(room: Room, request: Int)] = []
@@ -145,7 +139,7 @@ package final class RoomDirectory: @unchecked Sendable {
             commands = broker.commands(on: eventLoop)
             broker.setDelegate(self)
             let part = TimeAmount.nanoseconds(
-                Self.auditTick.nanoseconds / Int64(AuditSchedule<(room: Room, turn: Int)>.parts))
+                Self.auditTick.nanoseconds / Int64(AuditSchedule<(room: Room, turn: Int32)>.parts))
             eventLoop.scheduleRepeatedTask(initialDelay: Self.auditTick, delay: part) { [weak self] _ in
                 self?.auditSomeRooms()
             }

@@ -73,30 +73,34 @@ package struct RoomFeed: Sendable {
         case restoring(Position, after: Position)
     }
 
+    // There are many of these: what is small is packed behind what is large.
     private var state = State.waiting
-    private var held: [MessageBatch] = []
-    private var heldBytes = 0
-    private let heldBytesLimit: Int
-    /// The last position of what was not held for lack of space: to be read before the feed follows again.
-    private var notHeldUpTo: Position?
-    private var lastRequest = 0
-    /// The position after which a loss was told while nothing newer was there.
-    private var toldLossAfter: Position?
     /// The store was replaced, and the log not compared with what was delivered yet: if it is gone, it was lost.
     private var mayHaveForked = false
     /// The log lacked what we delivered already when it was last read.
     private var hasWaitedForOthers = false
     /// Reads in a row that brought nothing of what a held publication promises.
-    private var fruitlessReads = 0
+    private var fruitlessReads: UInt8 = 0
+    private var lastRequest: UInt32 = 0
+    private var held: [MessageBatch] = []
+    private var heldBytes: UInt32 = 0
+    private let heldBytesLimit: UInt32
+    /// The last position of what was not held for lack of space: to be read before the feed follows again.
+    private var notHeldUpTo: Position?
+    private var holeCount: UInt32 = 0
+    /// The position after which a loss was told while nothing newer was there.
+    private var toldLossAfter: Position?
+    private var repairCount: UInt32 = 0
+    private var repetitionCount: UInt32 = 0
 
     /// Holes that were found, and messages that reads of the log brought in.
-    package private(set) var holes = 0
-    package private(set) var repairedMessages = 0
+    package var holes: Int { Int(holeCount) }
+    package var repairedMessages: Int { Int(repairCount) }
     /// Messages dropped because they had been delivered before.
-    package private(set) var repetitions = 0
+    package var repetitions: Int { Int(repetitionCount) }
 
     package init(heldBytesLimit: Int = 1 << 20) {
-        self.heldBytesLimit = heldBytesLimit
+        self.heldBytesLimit = UInt32(clamping: heldBytesLimit)
     }
 
     /// The position of the last message handed on; nil before the feed has found its place.
@@ -151,14 +155,14 @@ package struct RoomFeed: Sendable {
         case .following(let position):
             switch fit(batch, after: position) {
             case .known:
-                repetitions += batch.messages.count
+                repetitionCount &+= UInt32(truncatingIfNeeded: batch.messages.count)
                 return .none
             case .next(let skipping):
-                repetitions += skipping
+                repetitionCount &+= UInt32(truncatingIfNeeded: skipping)
                 state = .following(last)
                 return .deliver([.batch(batch, skipping: skipping)])
             case .beyondHole:
-                holes += 1
+                holeCount &+= 1
                 hold(batch)
                 return read(after: position, delivering: [])
             }
@@ -172,14 +176,14 @@ package struct RoomFeed: Sendable {
             mayHaveForked = false
             return .none
         }
-        if head > position { holes += 1 }
+        if head > position { holeCount &+= 1 }
         if head < position, mayHaveForked { return restore(upTo: position, after: head, delivering: []) }
         return read(after: position, delivering: [])
     }
 
     /// The answer to a read.
     package mutating func finished(_ id: Int, with slice: LogSlice) -> Action {
-        guard id == lastRequest else { return .none }
+        guard id == Int(lastRequest) else { return .none }
         switch state {
         case .waiting, .following, .restoring:
             return .none
@@ -210,7 +214,7 @@ package struct RoomFeed: Sendable {
                 return proceed(from: position, delivering: items)
             }
             fruitlessReads = 0
-            repairedMessages += news.count
+            repairCount &+= UInt32(truncatingIfNeeded: news.count)
             for part in LogSlice(entries: news, isComplete: true, hasMore: false, head: slice.head).parts(
                 after: position)
             {
@@ -226,7 +230,7 @@ package struct RoomFeed: Sendable {
 
     /// The log was given back what is held here.
     package mutating func restored(_ id: Int, _ restoration: Restoration) -> Action {
-        guard id == lastRequest, case .restoring(let position, _) = state else { return .none }
+        guard id == Int(lastRequest), case .restoring(let position, _) = state else { return .none }
         switch restoration {
         case .restored:
             return read(after: position, delivering: [])
@@ -239,7 +243,7 @@ package struct RoomFeed: Sendable {
     ///
     /// - Parameter common: the last position that log and members certainly have in common.
     package mutating func heldNothing(_ id: Int, common: Position) -> Action {
-        guard id == lastRequest, case .restoring(let position, let after) = state else { return .none }
+        guard id == Int(lastRequest), case .restoring(let position, let after) = state else { return .none }
         // Of a log that is gone altogether members may keep what they have seen.
         guard after == .zero else { return rewind(to: common, from: position) }
         mayHaveForked = false
@@ -264,7 +268,7 @@ package struct RoomFeed: Sendable {
     ///
     /// - Returns: whether it is still wanted: ask again later with ``retry()``.
     package func failed(_ id: Int) -> Bool {
-        guard id == lastRequest else { return false }
+        guard id == Int(lastRequest) else { return false }
         switch state {
         case .waiting, .following: return false
         case .locating, .repairing, .restoring: return true
@@ -305,7 +309,7 @@ package struct RoomFeed: Sendable {
         for (index, batch) in waiting.enumerated() {
             switch fit(batch, after: position) {
             case .known:
-                repetitions += batch.messages.count
+                repetitionCount &+= UInt32(truncatingIfNeeded: batch.messages.count)
             case .next(let skipping):
                 items.append(.batch(batch, skipping: skipping))
                 position = batch.last ?? position
@@ -314,7 +318,7 @@ package struct RoomFeed: Sendable {
                 if fruitlessReads >= Self.fruitlessReadsLimit {
                     // The log has nothing after our position, so not this either: another store than the one that is
                     // read has said it. If it is true after all, an audit brings it.
-                    repetitions += batch.messages.count
+                    repetitionCount &+= UInt32(truncatingIfNeeded: batch.messages.count)
                     continue
                 }
                 for later in waiting[index...] { hold(later) }
@@ -339,25 +343,25 @@ package struct RoomFeed: Sendable {
 
     private mutating func restore(upTo position: Position, after: Position, delivering items: [Item]) -> Action {
         state = .restoring(position, after: after)
-        lastRequest += 1
+        lastRequest &+= 1
         defer { hasWaitedForOthers = true }
         return .restore(
-            RestoreRequest(id: lastRequest, after: after, isLastResort: hasWaitedForOthers), delivering: items)
+            RestoreRequest(id: Int(lastRequest), after: after, isLastResort: hasWaitedForOthers), delivering: items)
     }
 
     private mutating func request(_ range: ReadRequest.Range) -> ReadRequest {
-        lastRequest += 1
-        return ReadRequest(id: lastRequest, range: range)
+        lastRequest &+= 1
+        return ReadRequest(id: Int(lastRequest), range: range)
     }
 
     /// What does not fit the bound is not held: the log has it.
     private mutating func hold(_ batch: MessageBatch) {
         let bytes = batch.messages.reduce(64) { $0 + $1.body.readableBytes + 32 }
-        guard heldBytes + bytes <= heldBytesLimit else {
+        guard Int(heldBytes) + bytes <= heldBytesLimit else {
             notHeldUpTo = max(notHeldUpTo ?? .zero, batch.last ?? .zero)
             return
         }
-        heldBytes += bytes
+        heldBytes += UInt32(bytes)
         held.append(batch)
     }
 }

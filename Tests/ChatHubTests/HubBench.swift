@@ -112,7 +112,7 @@ final class TestSession: HubSession {
     /// How often it was asked whether it takes more.
     var asked = 0
     var isAwaitingFlush = false
-    var memberships: [RoomName: Member] = [:]
+    var memberships: RoomTable<Member> = [:]
     var lagging: [RoomName] = []
     /// Texts of messages, and other events by type.
     var texts: [String] = []

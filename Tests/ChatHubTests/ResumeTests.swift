@@ -224,7 +224,7 @@ private final class PlainSession: HubSession {
     let wantsEcho = true
     var isWritable: Bool { true }
     var isAwaitingFlush = false
-    var memberships: [RoomName: Member] = [:]
+    var memberships: RoomTable<Member> = [:]
     var lagging: [RoomName] = []
     private(set) var bytes = ByteBuffer()
 

@@ -9,7 +9,7 @@ final class EventStream: HubSession {
     let openedAt = NIODeadline.now()
     let wantsEcho = true
     var isAwaitingFlush = false
-    var memberships: [RoomName: Member] = [:]
+    var memberships: RoomTable<Member> = [:]
     var lagging: [RoomName] = []
     /// Where it stands in the registry.
     var registryIndex = 0

@@ -11,7 +11,7 @@ final class MessageWait: HubSession {
     let isPresent = false
     let isWritable = true
     var isAwaitingFlush = false
-    var memberships: [RoomName: Member] = [:]
+    var memberships: RoomTable<Member> = [:]
     var lagging: [RoomName] = []
 
     private let room: RoomName

@@ -1,3 +1,4 @@
+import ChatHub
 import ChatProtocol
 import NIOCore
 
@@ -57,7 +58,7 @@ extension ChatSession {
         /// Checking a token costs more than any other frame.
         private var authentications: RateLimit
         private var joinRate: RateLimit
-        private var memberships: [RoomName: Membership] = [:]
+        private var memberships: RoomTable<Membership> = [:]
         private var waitingFrames = 0
 
         init(identity: Identity, limits: Limits, at now: NIODeadline) {
@@ -73,7 +74,7 @@ extension ChatSession {
         }
 
         /// The rooms that the session is in or about to enter, its inbox included.
-        var rooms: some Collection<RoomName> { memberships.keys }
+        var rooms: [RoomName] { memberships.rooms }
 
         /// The connection stands: the session belongs in its inbox.
         mutating func opened() -> Action {
@@ -112,9 +113,7 @@ extension ChatSession {
             guard identity.user == user else { return .anotherUser }
             rights = identity.rights
             // Joins under way are looked at when they are answered.
-            let lost = memberships.filter { room, membership in
-                if case .joined = membership { !mayRead(room) } else { false }
-            }.keys.sorted { $0.text < $1.text }
+            let lost = memberships.rooms.filter { isMember(of: $0) && !mayRead($0) }.sorted { $0.text < $1.text }
             for room in lost { memberships[room] = nil }
             return .renewed(lost: lost)
         }
@@ -201,7 +200,7 @@ extension ChatSession {
             guard room != inbox else {
                 return refuse(.forbidden, "nobody can leave the own inbox", id: id, room: room)
             }
-            guard memberships.removeValue(forKey: room) != nil else {
+            guard memberships.removeValue(for: room) != nil else {
                 return refuse(.notJoined, "not in this room", id: id, room: room)
             }
             return .leave(id, room)

@@ -55,7 +55,7 @@ final class ChatSession: WebSocketSession, HubSession {
     let openedAt = NIODeadline.now()
     let wantsEcho: Bool
     var isAwaitingFlush = false
-    var memberships: [RoomName: Member] = [:]
+    var memberships: RoomTable<Member> = [:]
     var lagging: [RoomName] = []
     private var readsUnderWay = 0
     /// Nil while nothing waits.
@@ -165,7 +165,7 @@ final class ChatSession: WebSocketSession, HubSession {
         let grace: TimeAmount =
             if case .byPeer = ending { .zero } else { environment.presenceGrace }
         // Who comes back needs the seat; nobody is told of it.
-        for room in Array(memberships.keys) { hub.leave(room, session: self, grace: room.isInbox ? .zero : grace) }
+        for room in memberships.rooms { hub.leave(room, session: self, grace: room.isInbox ? .zero : grace) }
         environment.logger.debug(
             "A session ended", metadata: ["session": "\(id)", "user": "\(user)", "how": "\(ending)"])
     }

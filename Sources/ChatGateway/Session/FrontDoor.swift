@@ -7,19 +7,24 @@ import Synchronization
 
 /// Decides who may open a session on this node, and makes it.
 final class FrontDoor: Doorkeeper {
-    /// Somebody who is counted until they leave.
+    /// Somebody who is counted until they leave: a connection of an address, and a session of a user where these are
+    /// limited.
     final class Place: Sendable {
-        /// One for all where nobody counts.
-        static let unlimited = Place {}
-
         private let isTaken = Atomic(true)
-        private let release: @Sendable () -> Void
+        private let state: NIOLockedValueBox<State>
+        private let address: String
+        private let user: UserName?
 
-        init(_ release: @escaping @Sendable () -> Void) { self.release = release }
+        fileprivate init(_ address: String, _ user: UserName?, countedIn state: NIOLockedValueBox<State>) {
+            self.state = state
+            self.address = address
+            self.user = user
+        }
 
         /// Does nothing the second time.
         func leave() {
-            if isTaken.exchange(false, ordering: .relaxed) { release() }
+            guard isTaken.exchange(false, ordering: .relaxed) else { return }
+            state.withLockedValue { $0.leave(address, user) }
         }
     }
 
@@ -33,13 +38,28 @@ final class FrontDoor: Doorkeeper {
         var retryAfter = 1
     }
 
-    private struct State {
+    fileprivate struct State {
         var isDraining = false
         var connections = 0
         var connectionsByAddress: [String: Int] = [:]
         var sessionsByUser: [UserName: Int] = [:]
         var refusals: [ErrorCode: Int] = [:]
         var requestRefusals: [ErrorCode: Int] = [:]
+
+        mutating func enter(_ address: String, _ user: UserName?) {
+            connections += 1
+            connectionsByAddress[address, default: 0] += 1
+            if let user { sessionsByUser[user, default: 0] += 1 }
+        }
+
+        mutating func leave(_ address: String, _ user: UserName?) {
+            connections -= 1
+            let left = (connectionsByAddress[address] ?? 1) - 1
+            connectionsByAddress[address] = left > 0 ? left : nil
+            guard let user else { return }
+            let sessions = (sessionsByUser[user] ?? 1) - 1
+            sessionsByUser[user] = sessions > 0 ? sessions : nil
+        }
     }
 
     private let settings: Settings
@@ -141,21 +161,8 @@ final class FrontDoor: Doorkeeper {
     /// A place for a request that lasts, counted like a connection.
     func place(for address: String) throws(HTTPRefusal) -> Place {
         if let refusal = fullness ?? crowd(address) { throw refusal }
-        return take(address)
-    }
-
-    private func take(_ address: String) -> Place {
-        state.withLockedValue {
-            $0.connections += 1
-            $0.connectionsByAddress[address, default: 0] += 1
-        }
-        return Place { [state] in
-            state.withLockedValue {
-                $0.connections -= 1
-                let left = ($0.connectionsByAddress[address] ?? 1) - 1
-                $0.connectionsByAddress[address] = left > 0 ? left : nil
-            }
-        }
+        state.withLockedValue { $0.enter(address, nil) }
+        return Place(address, nil, countedIn: state)
     }
 
     private func identify(_ request: SocketRequest) -> Result<Identity, HTTPRefusal> {
@@ -206,35 +213,25 @@ final class FrontDoor: Doorkeeper {
         guard let environment = environments[ObjectIdentifier(loop)]?.value else {
             return .failure(refusal(.internalServerError, .internal, "something is wrong on this node"))
         }
-        guard let seat = seat(of: identity.user) else {
+        guard let place = place(for: request.peerAddress, identity.user) else {
             return .failure(
                 refusal(
                     .tooManyRequests, .tooManyConnections, "this user has too many sessions here", isTemporary: true))
         }
-        let place = take(request.peerAddress)
         return .success(
-            ChatSession(identity: identity, wantsEcho: wantsEcho, environment: environment) {
-                place.leave()
-                seat.leave()
-            })
+            ChatSession(identity: identity, wantsEcho: wantsEcho, environment: environment) { place.leave() })
     }
 
-    /// One of the sessions that a user may have on this node; nil when there is none left.
-    private func seat(of user: UserName) -> Place? {
+    /// A connection's, and one of the sessions that its user may have on this node; nil when there is none left.
+    private func place(for address: String, _ user: UserName) -> Place? {
         let limit = settings.maxSessionsPerUser
-        guard limit > 0 else { return .unlimited }
+        let counted = limit > 0 ? user : nil
         let isFree = state.withLockedValue { state in
-            guard state.sessionsByUser[user] ?? 0 < limit else { return false }
-            state.sessionsByUser[user, default: 0] += 1
+            if let counted, state.sessionsByUser[counted] ?? 0 >= limit { return false }
+            state.enter(address, counted)
             return true
         }
-        guard isFree else { return nil }
-        return Place { [state] in
-            state.withLockedValue {
-                let left = ($0.sessionsByUser[user] ?? 1) - 1
-                $0.sessionsByUser[user] = left > 0 ? left : nil
-            }
-        }
+        return isFree ? Place(address, counted, countedIn: state) : nil
     }
 
     private var draining: HTTPRefusal {

@@ -83,7 +83,7 @@ private final class SilentSession: HubSession {
     let wantsEcho = true
     let isWritable = true
     var isAwaitingFlush = false
-    var memberships: [RoomName: Member] = [:]
+    var memberships: RoomTable<Member> = [:]
     var lagging: [RoomName] = []
     private(set) var bytes = 0
 

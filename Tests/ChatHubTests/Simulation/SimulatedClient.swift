@@ -151,7 +151,7 @@ final class SimulatedSession: HubSession {
     /// How much it takes before the schedule must make it writable again.
     var writesLeft = Int.max
     var isAwaitingFlush = false
-    var memberships: [RoomName: Member] = [:]
+    var memberships: RoomTable<Member> = [:]
     var lagging: [RoomName] = []
     /// The node wants it to end.
     private(set) var isEnded = false
