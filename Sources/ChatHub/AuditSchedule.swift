@@ -14,7 +14,7 @@ struct AuditSchedule<Room> {
     private var now = 0
 
     /// In so many parts of a tick rooms are asked for, at least so many at once.
-    static var parts: Int { 10 }
+    static var parts: Int { 5 }
     private static var least: Int { 20 }
 
     private var part = 0
