@@ -129,10 +129,7 @@ package struct DeliveryBuilder {
         _ body: ByteBuffer, at position: Position, after previous: Position, time: UInt64, sentAt: UInt64,
         exceptFor: SessionID?
     ) {
-        let length = StoredMessage.length(of: body, position: position, time: time)
-        frames.reserveCapacity(minimumWritableBytes: length + TextFrame.headerLength(length))
-        TextFrame.writeHeader(payload: length, into: &frames)
-        StoredMessage.write(body, position: position, time: time, into: &frames)
+        StoredMessage.writeFrame(body, position: position, time: time, into: &frames)
         if first == nil { first = previous }
         last = position
         messageCount += 1

@@ -41,6 +41,8 @@ package final class LoopHub: @unchecked Sendable {
     /// Microseconds since 1970.
     private let clock: @Sendable () -> UInt64
     var rooms: [RoomName: LoopRoom] = [:]
+    /// The one whose position was asked for last.
+    private var latestKnown: LoopRoom?
     var rings: RingOrder
     var replays: ReplayCache
     var isExpiryScheduled = false
@@ -92,7 +94,10 @@ package final class LoopHub: @unchecked Sendable {
 
     /// The last position known of a room, to be given to `append`.
     package func known(of name: RoomName) -> Position {
-        rooms[name]?.position ?? .zero
+        // One client's messages come together.
+        if let latestKnown, latestKnown.name == name { return latestKnown.position }
+        latestKnown = rooms[name]
+        return latestKnown?.position ?? .zero
     }
 
     /// A session's socket takes data again.
@@ -322,6 +327,7 @@ package final class LoopHub: @unchecked Sendable {
             guard room.closings == closing, room.members.isEmpty, rooms[room.name] === room else { return }
             forgetFrames(of: room)
             rooms[room.name] = nil
+            if latestKnown === room { latestKnown = nil }
             directory.close(room.name, for: self)
         }
     }

@@ -24,7 +24,17 @@ public struct Position: Hashable, Comparable, Sendable {
 }
 
 extension Position: CustomStringConvertible, LosslessStringConvertible {
-    public var description: String { "\(epoch)-\(seq)" }
+    public var description: String {
+        let lengths = (epoch: Decimal.length(of: epoch), seq: Decimal.length(of: seq))
+        let length = lengths.epoch + 1 + lengths.seq
+        return String(unsafeUninitializedCapacity: length) { target in
+            let bytes = UnsafeMutableRawBufferPointer(target)
+            Decimal.write(epoch, length: lengths.epoch, to: bytes, at: 0)
+            bytes[lengths.epoch] = UInt8(ascii: "-")
+            Decimal.write(seq, length: lengths.seq, to: bytes, at: lengths.epoch + 1)
+            return length
+        }
+    }
 
     /// Reads `EPOCH-SEQ`: two unsigned 64-bit decimals without sign, space or superfluous leading zeros.
     public init?(_ text: String) {

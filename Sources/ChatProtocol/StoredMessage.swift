@@ -20,23 +20,40 @@ package enum StoredMessage {
         room: RoomName, user: UserName, id: RequestID?, to: UserName?, content: Content
     ) -> (body: ByteBuffer, identityLength: Int?) {
         let contentLength = (content.text?.bytes.readableBytes ?? 0) + (content.data?.bytes.readableBytes ?? 0)
+        let namesLength = room.text.utf8.count + user.text.utf8.count
         var body = ByteBuffer()
         body.reserveCapacity(
-            room.text.utf8.count + user.text.utf8.count + (id?.text.utf8.count ?? 0) + (to?.text.utf8.count ?? 0)
-                + contentLength + 96)
-        body.writeStaticString(beginning)
-        // Names need no escapes.
-        body.writeField("room", name: room.text)
-        body.writeField("user", name: user.text)
+            namesLength + (id?.text.utf8.count ?? 0) + (to?.text.utf8.count ?? 0) + contentLength + 96)
+        body.writeWithUnsafeMutableBytes(minimumWritableBytes: namesLength + 64) { target in
+            var out = ByteCursor(target)
+            out.write(beginning)
+            // Names need no escapes.
+            out.write(#","room":""#)
+            out.write(room.text)
+            out.write(#"","user":""#)
+            out.write(user.text)
+            out.write(UInt8(ascii: "\""))
+            return out.count
+        }
         var identityLength: Int?
         if let id {
             body.writeField("id", string: id.text)
             identityLength = body.readableBytes
         }
         if let to { body.writeField("to", name: to.text) }
-        body.writeField("text", json: content.text)
-        body.writeField("data", json: content.data)
-        body.endEvent()
+        body.writeWithUnsafeMutableBytes(minimumWritableBytes: contentLength + 24) { target in
+            var out = ByteCursor(target)
+            if let text = content.text {
+                out.write(#","text":"#)
+                out.write(text.bytes)
+            }
+            if let data = content.data {
+                out.write(#","data":"#)
+                out.write(data.bytes)
+            }
+            out.write(UInt8(ascii: "}"))
+            return out.count
+        }
         return (body, identityLength)
     }
 
@@ -54,23 +71,63 @@ package enum StoredMessage {
     ///
     /// - Parameter time: milliseconds since 1970.
     package static func write(_ body: ByteBuffer, position: Position, time: UInt64, into out: inout ByteBuffer) {
-        let lengths = (
-            epoch: Decimal.length(of: position.epoch), seq: Decimal.length(of: position.seq),
-            time: Decimal.length(of: time)
-        )
-        let length = length(of: body, position: position, time: time)
-        body.withUnsafeReadableBytes { body in
-            let rest = UnsafeRawBufferPointer(rebasing: body.dropFirst(beginning.utf8CodeUnitCount))
-            _ = out.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { target in
-                var at = copy(UnsafeRawBufferPointer(staticString: head), to: target, at: 0)
-                Decimal.write(position.epoch, length: lengths.epoch, to: target, at: at)
-                at += lengths.epoch
-                target[at] = UInt8(ascii: "-")
-                at += 1
-                Decimal.write(position.seq, length: lengths.seq, to: target, at: at)
-                at = copy(UnsafeRawBufferPointer(staticString: beforeTime), to: target, at: at + lengths.seq)
-                Decimal.write(time, length: lengths.time, to: target, at: at)
-                return copy(rest, to: target, at: at + lengths.time)
+        let event = Event(body: body, position: position, time: time)
+        out.writeWithUnsafeMutableBytes(minimumWritableBytes: event.length) { target in
+            var out = ByteCursor(target)
+            event.write(into: &out)
+            return out.count
+        }
+    }
+
+    /// Appends the event as a text frame of a server's (RFC 6455, section 5.2).
+    package static func writeFrame(_ body: ByteBuffer, position: Position, time: UInt64, into out: inout ByteBuffer) {
+        let event = Event(body: body, position: position, time: time)
+        let length = TextFrame.headerLength(event.length) + event.length
+        out.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { target in
+            var out = ByteCursor(target)
+            TextFrame.writeHeader(payload: event.length, into: &out)
+            event.write(into: &out)
+            return out.count
+        }
+    }
+
+    /// Exactly the bytes that ``write(_:position:time:into:)`` appends.
+    package static func length(of body: ByteBuffer, position: Position, time: UInt64) -> Int {
+        Event(body: body, position: position, time: time).length
+    }
+
+    /// A `message` event that is to be written, and how long it will be.
+    private struct Event {
+        let body: ByteBuffer
+        let position: Position
+        let time: UInt64
+        private let lengths: (epoch: Int, seq: Int, time: Int)
+        let length: Int
+
+        @inline(__always)
+        init(body: ByteBuffer, position: Position, time: UInt64) {
+            self.body = body
+            self.position = position
+            self.time = time
+            lengths = (
+                Decimal.length(of: position.epoch), Decimal.length(of: position.seq), Decimal.length(of: time)
+            )
+            let rest = max(0, body.readableBytes - beginning.utf8CodeUnitCount)
+            length =
+                head.utf8CodeUnitCount + lengths.epoch + 1 + lengths.seq + beforeTime.utf8CodeUnitCount + lengths.time
+                + rest
+        }
+
+        @inline(__always)
+        func write(into out: inout ByteCursor) {
+            out.write(head)
+            out.write(position.epoch, length: lengths.epoch)
+            out.write(UInt8(ascii: "-"))
+            out.write(position.seq, length: lengths.seq)
+            out.write(beforeTime)
+            out.write(time, length: lengths.time)
+            body.withUnsafeReadableBytes {
+                out.write(UnsafeRawBufferPointer(rebasing: $0.dropFirst(beginning.utf8CodeUnitCount)))
             }
         }
     }
@@ -135,23 +192,6 @@ package enum StoredMessage {
             body.writeBytes(bytes[timeEnd...])
             return (body, position, time)
         }
-    }
-
-    /// Exactly the bytes that ``write(_:position:time:into:)`` appends.
-    package static func length(of body: ByteBuffer, position: Position, time: UInt64) -> Int {
-        let numbers =
-            Decimal.length(of: position.epoch) + 1 + Decimal.length(of: position.seq) + Decimal.length(of: time)
-        let rest = max(0, body.readableBytes - beginning.utf8CodeUnitCount)
-        return head.utf8CodeUnitCount + beforeTime.utf8CodeUnitCount + numbers + rest
-    }
-
-    /// - Returns: the place after the copy.
-    @inline(__always)
-    private static func copy(
-        _ bytes: UnsafeRawBufferPointer, to target: UnsafeMutableRawBufferPointer, at offset: Int
-    ) -> Int {
-        UnsafeMutableRawBufferPointer(rebasing: target[offset..<(offset + bytes.count)]).copyMemory(from: bytes)
-        return offset + bytes.count
     }
 }
 

@@ -28,14 +28,21 @@ package enum TextFrame {
 
     /// - Parameter isCompressed: the payload is permessage-deflate's (RFC 7692, section 6).
     package static func writeHeader(payload: Int, isCompressed: Bool = false, into out: inout ByteBuffer) {
-        let finalText: UInt8 = isCompressed ? 0xC1 : 0x81
-        switch headerLength(payload) {
-        case 2:
-            out.writeMultipleIntegers(finalText, UInt8(payload))
-        case 4:
-            out.writeMultipleIntegers(finalText, 126 as UInt8, UInt16(payload))
-        default:
-            out.writeMultipleIntegers(finalText, 127 as UInt8, UInt64(payload))
+        out.writeWithUnsafeMutableBytes(minimumWritableBytes: headerLength(payload)) { target in
+            var out = ByteCursor(target)
+            writeHeader(payload: payload, isCompressed: isCompressed, into: &out)
+            return out.count
+        }
+    }
+
+    static func writeHeader(payload: Int, isCompressed: Bool = false, into out: inout ByteCursor) {
+        out.write(isCompressed ? 0xC1 : 0x81)
+        var lengthBytes = headerLength(payload) - 2
+        guard lengthBytes > 0 else { return out.write(UInt8(payload)) }
+        out.write(lengthBytes == 2 ? 126 : 127)
+        while lengthBytes > 0 {
+            lengthBytes -= 1
+            out.write(UInt8(truncatingIfNeeded: payload >> (8 * lengthBytes)))
         }
     }
 }

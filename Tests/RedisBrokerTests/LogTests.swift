@@ -48,7 +48,7 @@ struct LogTests {
     }
 
     @Test func theEndOfALogIsPostponedByTheFirstAppendInAWhile() async throws {
-        try await withBrokers(1, configured: { $0.logIdleExpiry = .hours(24) }) { server, brokers in
+        try await withBrokers(2, configured: { $0.logIdleExpiry = .hours(24) }) { server, brokers in
             let node = brokers[0].node
             let day = 86_400_000
             func timeToLive() async throws -> Int {
@@ -62,12 +62,12 @@ struct LogTests {
             let second = try await node.append(.test("2"), to: room())
             #expect(second.position.epoch == first.position.epoch)
             #expect(try await timeToLive() <= 50_000)
-            // The last message is an old one.
+            // The last message is an old one, as far as a node can tell that has stored none here.
             let entry = try await server.command("XRANGE", "roost:{room}:log", "\(first.position)", "\(first.position)")
             let generation = try #require(entry.split(separator: "\n").last)
             try await server.command(
                 "XADD", "roost:{room}:log", "\(first.position.epoch)-3", "m", "{}", "t", "1", "g", "\(generation)")
-            let fourth = try await node.append(.test("4"), to: room())
+            let fourth = try await brokers[1].node.append(.test("4"), to: room())
             #expect(fourth.position == Position(epoch: first.position.epoch, seq: 4))
             #expect(try await timeToLive() > day)
         }
@@ -103,16 +103,49 @@ struct LogTests {
     }
 
     @Test func aLogWhoseEntriesAreAllGoneGoesOnInANewEpoch() async throws {
-        try await withBrokers(1) { server, brokers in
+        try await withBrokers(2) { server, brokers in
             let node = brokers[0].node
             let receipts = try await node.append([.test("1"), .test("2")], to: room())
             try await server.command("XTRIM", "roost:{room}:log", "MAXLEN", "0")
             let empty = try await node.read(room(), after: receipts[1].position)
             #expect(empty == LogSlice(entries: [], isComplete: true, hasMore: false, head: receipts[1].position))
             #expect(try await !node.read(room(), after: .zero).isComplete)
-            let next = try await node.append(.test("3"), to: room(), known: receipts[1].position)
+            let next = try await brokers[1].node.append(.test("3"), to: room(), known: receipts[1].position)
             #expect(next.position.epoch > receipts[0].position.epoch)
             #expect(next.position.seq == 1)
+        }
+    }
+
+    @Test func whoHasStoredInALogGoesOnInItHoweverManyOthersHaveStoredMeanwhile() async throws {
+        try await withBrokers(2) { server, brokers in
+            let node = brokers[0].node
+            let first = try await node.append(.test("1"), to: room())
+            let others = try await brokers[1].node.append((2...4).map { .test("\($0)") }, to: room())
+            try await node.subscribe(to: room())
+            let more = try await node.append([.test("5"), .test("6")], to: room(), known: first.position)
+            let all = [first] + others + more
+            #expect(all.map(\.position) == (1...6).map { Position(epoch: first.position.epoch, seq: $0) })
+            let name = try room()
+            let batch = try await node.listener.hears("the publication") { events in
+                BrokerListener.batches(in: name, of: events).first
+            }
+            #expect(batch.previous == others.last?.position)
+            #expect(batch.messages.map(\.body) == [Draft.test("5").body, Draft.test("6").body])
+        }
+    }
+
+    @Test(arguments: [true, false])
+    func whoHasStoredInALogThatWentBackBeginsANewEpochAndLeavesNothingBehind(isGone: Bool) async throws {
+        try await withBrokers(1) { server, brokers in
+            let node = brokers[0].node
+            let old = try await node.append((1...3).map { .test("\($0)") }, to: room()).map(\.position)
+            try await server.command("DEL", "roost:{room}:log")
+            if !isGone { try await server.command("XADD", "roost:{room}:log", "\(old[0])", "m", "{}", "t", "1") }
+            let next = try await node.append([.test("4"), .test("5")], to: room()).map(\.position)
+            #expect(next[0].epoch > old[0].epoch)
+            #expect(next.map(\.seq) == [1, 2])
+            let kept = try await node.read(room(), after: .zero).entries.map(\.position)
+            #expect(kept == (isGone ? [] : [old[0]]) + next)
         }
     }
 

@@ -139,7 +139,8 @@ extension ChatSession {
 
         /// What to do for a frame whose turn has come.
         mutating func handle(_ message: ClientMessage) -> Action {
-            if let room = message.room, case .joining(var waiting) = memberships[room] {
+            let membership = message.room.flatMap { memberships[$0] }
+            if let room = message.room, case .joining(var waiting) = membership {
                 guard waitingFrames < limits.waitingFrames else {
                     return .refuse(
                         Refusal(
@@ -154,11 +155,15 @@ extension ChatSession {
             switch message {
             case .join(let id, let room, let replay): return join(id, room, replay)
             case .leave(let id, let room): return leave(id, room)
-            case .message(let post): return self.post(post)
+            case .message(let post):
+                if let refusal = mayPost(to: post.room, as: membership, id: post.id) { return .refuse(refusal) }
+                return .post(post)
             case .typing(let id, let room, let isActive):
-                return mayPost(to: room, id: id).map(Action.refuse) ?? .announceTyping(room, isActive: isActive)
+                if let refusal = mayPost(to: room, as: membership, id: id) { return .refuse(refusal) }
+                return .announceTyping(room, isActive: isActive)
             case .signal(let id, let room, let data):
-                return mayPost(to: room, id: id).map(Action.refuse) ?? .announceSignal(room, data)
+                if let refusal = mayPost(to: room, as: membership, id: id) { return .refuse(refusal) }
+                return .announceSignal(room, data)
             case .members(let id, let room, let limit, let after):
                 guard !room.isInbox else {
                     return refuse(.forbidden, "an inbox has no list of members", id: id, room: room)
@@ -206,17 +211,13 @@ extension ChatSession {
             return .leave(id, room)
         }
 
-        private func post(_ post: Post) -> Action {
-            mayPost(to: post.room, id: post.id).map(Action.refuse) ?? .post(post)
-        }
-
         /// Members may post, to an inbox also who is none, as far as the token allows.
-        private func mayPost(to room: RoomName, id: RequestID?) -> Refusal? {
+        private func mayPost(to room: RoomName, as membership: Membership?, id: RequestID?) -> Refusal? {
             guard rights.mayPost(to: room) else {
                 return Refusal(
                     code: .forbidden, message: "the token does not allow posting here", id: id, room: room)
             }
-            if room.isInbox || memberships[room] != nil { return nil }
+            if membership != nil || room.isInbox { return nil }
             return Refusal(
                 code: .notJoined, message: "join this room before posting to it", id: id, room: room.text,
                 retryAfter: nil)

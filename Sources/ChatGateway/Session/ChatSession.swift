@@ -357,24 +357,25 @@ final class ChatSession: WebSocketSession, HubSession {
     // MARK: - Messages
 
     private func post(_ post: Post) {
-        posting.post(post, from: user, exceptFor: wantsEcho ? nil : id) { [self] in answer(post, with: $0) }
+        let (id, room) = (post.id, post.room)
+        posting.post(post, from: user, exceptFor: wantsEcho ? nil : self.id) { [self] in answer(id, room, with: $0) }
     }
 
     private var posting: Posting {
         Posting(hub: hub, registry: environment.registry, retryToll: environment.retryToll)
     }
 
-    private func answer(_ post: Post, with result: Result<Receipt, BrokerError>) {
+    private func answer(_ id: RequestID?, _ room: RoomName, with result: Result<Receipt, BrokerError>) {
         switch result {
         case .success(let receipt):
-            guard let id = post.id else { return }
+            guard let id else { return }
             send(
                 .ack(
                     Ack(
-                        id: id, room: post.room, position: receipt.position, time: receipt.time,
+                        id: id, room: room, position: receipt.position, time: receipt.time,
                         isDuplicate: receipt.isDuplicate)))
         case .failure(let error):
-            refuse(refusal(of: error, id: post.id, room: post.room))
+            refuse(refusal(of: error, id: id, room: room))
         }
     }
 
@@ -472,6 +473,8 @@ final class ChatSession: WebSocketSession, HubSession {
 
     func send(_ message: ServerMessage) {
         var json = ByteBuffer()
+        // About what an `ack` takes.
+        json.reserveCapacity(256)
         message.write(into: &json)
         sendText(json)
     }

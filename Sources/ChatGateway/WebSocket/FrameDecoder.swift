@@ -96,20 +96,9 @@ package struct FrameDecoder {
     package mutating func next(_ input: inout ByteBuffer) -> FrameEvent? {
         while true {
             switch state {
-            case .first:
-                guard let byte = input.readInteger(as: UInt8.self) else { return nil }
-                if let fault = begin(byte) { return fault }
-            case .second:
-                guard let byte = input.readInteger(as: UInt8.self) else { return nil }
-                if let fault = measure(byte) { return fault }
-            case .length(let missing, let form):
-                guard let byte = input.readInteger(as: UInt8.self) else { return nil }
-                if let fault = extend(byte, missing: missing, form: form) { return fault }
-            case .mask(let missing):
-                guard let byte = input.readInteger(as: UInt8.self) else { return nil }
-                // The first byte on the wire becomes the lowest in memory order of a little-endian word.
-                mask = mask >> 8 | UInt32(byte) << 24
-                state = missing > 1 ? .mask(missing: missing - 1) : .payload
+            case .first, .second, .length, .mask:
+                guard input.readableBytes > 0 else { return nil }
+                if let fault = takeHeader(&input) { return fault }
             case .payload:
                 guard remaining == 0 || input.readableBytes > 0 else { return nil }
                 if let event = takePayload(&input) { return event }
@@ -129,6 +118,30 @@ package struct FrameDecoder {
     }
 
     // MARK: Header
+
+    /// Reads up to the end of the header, or of the bytes.
+    private mutating func takeHeader(_ input: inout ByteBuffer) -> FrameEvent? {
+        input.readWithUnsafeReadableBytes { bytes in
+            var at = 0
+            while at < bytes.count {
+                let byte = bytes[at]
+                var fault: FrameEvent?
+                switch state {
+                case .first: fault = begin(byte)
+                case .second: fault = measure(byte)
+                case .length(let missing, let form): fault = extend(byte, missing: missing, form: form)
+                case .mask(let missing):
+                    // The first byte on the wire becomes the lowest in memory order of a little-endian word.
+                    mask = mask >> 8 | UInt32(byte) << 24
+                    state = missing > 1 ? .mask(missing: missing - 1) : .payload
+                case .payload, .dead: return (at, nil)
+                }
+                at += 1
+                if let fault { return (at, fault) }
+            }
+            return (at, nil)
+        }
+    }
 
     private mutating func begin(_ byte: UInt8) -> FrameEvent? {
         cost.frames += 1

@@ -40,6 +40,7 @@ struct FieldReader {
     func has(_ field: StaticString) -> Bool { object[field] != nil }
 
     /// Makes an absent field an error.
+    @inline(__always)
     func need<Value>(
         _ field: StaticString, _ read: (StaticString) throws(FieldError) -> Value?
     ) throws(FieldError) -> Value {

@@ -12,6 +12,13 @@ enum AppendReply {
         guard case .array(let parts) = reply, parts.count >= 2, (parts.count - 2) % 3 == 0,
             let first = parts[0].position, let time = parts[1].number
         else { return nil }
+        guard !first.seq.addingReportingOverflow(UInt64(count)).overflow else { return nil }
+        if parts.count == 2, first.seq > 0 {
+            return (0..<UInt64(count)).map { number in
+                let position = Position(epoch: first.epoch, seq: first.seq + number)
+                return .success(Receipt(position: position, time: time, isDuplicate: false))
+            }
+        }
         var others: [Int: Outcome] = [:]
         for index in stride(from: 2, to: parts.count, by: 3) {
             guard case .integer(let number) = parts[index], (0..<Int64(count)).contains(number),
@@ -26,7 +33,6 @@ enum AppendReply {
             }
         }
         guard others.count == count || first.seq > 0 else { return nil }
-        guard !first.seq.addingReportingOverflow(UInt64(count)).overflow else { return nil }
         var next = first
         return (0..<count).map { number in
             if let other = others[number] { return other }

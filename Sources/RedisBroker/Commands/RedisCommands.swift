@@ -31,6 +31,9 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     private(set) var isStopped = false
 
     private var appends: [RoomName: RoomAppends] = [:]
+    /// The one that was asked for last.
+    private var latestAppends: RoomAppends?
+    private var forgettingAppendsAt = RedisCommands.rememberedAppends
     /// Those to which this turn has added something.
     private var appendsDue: [RoomAppends] = []
     private var isAppendScheduled = false
@@ -109,30 +112,35 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     }
 
     private func appends(to room: RoomName) -> RoomAppends {
-        if let queue = appends[room] { return queue }
-        let queue = RoomAppends(room: room)
-        appends[room] = queue
+        // One client's messages come together.
+        if let latestAppends, latestAppends.room == room { return latestAppends }
+        let queue = appends[room] ?? RoomAppends(room: room, keys: keys)
+        if appends.updateValue(queue, forKey: room) == nil, appends.count > forgettingAppendsAt {
+            appends = appends.filter { $0.value === queue || !$0.value.isIdle }
+            forgettingAppendsAt = max(Self.rememberedAppends, 2 * appends.count)
+        }
+        latestAppends = queue
         return queue
     }
 
+    /// Rooms that are remembered although nothing of theirs is under way.
+    private static let rememberedAppends = 10_000
+
     private func sendAppends(of queue: RoomAppends) {
-        let room = queue.room
         let expired = queue.drafts.takeExpired(at: eventLoop.now)
-        if !expired.isEmpty { finish(expired, in: room, .failure(.unavailable("waited too long to be sent to Redis"))) }
-        guard let call = queue.drafts.begin(bytes: configuration.appendBytes) else {
-            if queue.drafts.isIdle, !queue.isDue, appends[room] === queue { appends[room] = nil }
-            return
+        if !expired.isEmpty {
+            finish(expired, in: queue, .failure(.unavailable("waited too long to be sent to Redis")))
         }
-        link.run(
-            .append, keys: [keys.log(room), keys.retried(room), keys.rules(room), keys.pace(room)],
-            arguments(call, room, known: queue.drafts.known)
-        ) { [self] result in
+        guard let call = queue.drafts.begin(bytes: configuration.appendBytes) else { return }
+        let generation = link.generation(for: queue.room)
+        let arguments = queue.arguments(of: call, to: generation, configuration, now: eventLoop.now)
+        link.run(.append, keys: queue.keys, arguments) { [self] result in
             queue.drafts.ended()
             switch result {
             case .success(.integer(0)), .failure(.moved): return putOff(call, in: queue)
             case .success, .failure: break
             }
-            finish(call, in: room, result)
+            finish(call, in: queue, result, generation: generation.current)
             sendAppends(of: queue)
         }
     }
@@ -145,65 +153,54 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
         eventLoop.assumeIsolated().scheduleTask(deadline: next) { [self] in sendAppends(of: queue) }
     }
 
-    private func arguments(_ call: [AppendQueue.Waiting], _ room: RoomName, known: Position) -> [Argument] {
-        let generation = link.generation(for: room)
-        var arguments: [Argument] = []
-        arguments.reserveCapacity(9 + 3 * call.count)
-        arguments += [
-            .text(keys.channel(room)),
-            // The script counts in doubles: exact up to 2^53, and 2^52 ms are 140,000 years.
-            .text(Position(epoch: min(known.epoch, 1 << 52), seq: min(known.seq, 1 << 52)).description),
-            .integer(Int(WallClock.microseconds())),
-            .integer(configuration.logLength),
-            .integer(configuration.logTimeToLive),
-            .integer(Int(configuration.retryWindow.nanoseconds / 1_000_000)),
-            .text(generation.current ?? ""),
-            .integer(generation.settles(after: eventLoop.now) == nil ? 1 : 0),
-            .integer(room.isInbox ? 0 : configuration.messagesPerSecond),
-        ]
-        for waiting in call {
-            let draft = waiting.draft
-            let identityLength = min(draft.identityLength ?? 0, draft.body.readableBytes)
-            arguments.append(.integer(draft.isRetry ? -identityLength : identityLength))
-            arguments.append(.text(draft.exceptFor?.description ?? ""))
-            arguments.append(.bytes(draft.body))
-        }
-        return arguments
-    }
-
-    private func finish(_ call: [AppendQueue.Waiting], in room: RoomName, _ result: Result<Reply, BrokerError>) {
-        waitingBytes -= call.reduce(0) { $0 + $1.draft.body.readableBytes }
+    /// - Parameter generation: of the store that has answered.
+    private func finish(
+        _ call: [AppendQueue.Waiting], in queue: RoomAppends, _ result: Result<Reply, BrokerError>,
+        generation: String? = nil
+    ) {
+        for waiting in call { waitingBytes -= waiting.draft.body.readableBytes }
+        let reply: Reply
         switch result {
-        case .success(let reply):
-            guard let outcomes = AppendReply.outcomes(reply, count: call.count) else {
-                let error = BrokerError.malformed("the append script answered what it never does")
-                logger.error("Append failed", metadata: ["room": "\(room)", "reason": "\(error)"])
-                for waiting in call { waiting.completion(.failure(error)) }
-                return
-            }
-            var stored: [(completion: AppendQueue.Completion, receipt: Receipt)] = []
-            stored.reserveCapacity(call.count)
-            var entries: [LogEntry] = []
-            entries.reserveCapacity(call.count)
-            for (waiting, outcome) in zip(call, outcomes) {
-                guard case .success(let receipt) = outcome else {
-                    counters.forbidden.add()
-                    waiting.completion(outcome)
-                    continue
-                }
-                stored.append((waiting.completion, receipt))
-                guard !receipt.isDuplicate else { continue }
-                entries.append(LogEntry(position: receipt.position, time: receipt.time, body: waiting.draft.body))
-            }
-            counters.appended.add(entries.count)
-            counters.duplicates.add(stored.count - entries.count)
-            recent.add(entries, to: room, at: eventLoop.now)
-            guard configuration.ackReplicas == 0 || stored.isEmpty else { return awaitReplicas(of: stored, in: room) }
-            for (completion, receipt) in stored { completion(.success(receipt)) }
+        case .success(let answer): reply = answer
         case .failure(let error):
-            logger.debug("Append failed", metadata: ["room": "\(room)", "reason": "\(error)"])
+            logger.debug("Append failed", metadata: ["room": "\(queue.room)", "reason": "\(error)"])
+            queue.last = nil
             for waiting in call { waiting.completion(.failure(error)) }
+            return
         }
+        guard let outcomes = AppendReply.outcomes(reply, count: call.count) else {
+            let error = BrokerError.malformed("the append script answered what it never does")
+            logger.error("Append failed", metadata: ["room": "\(queue.room)", "reason": "\(error)"])
+            for waiting in call { waiting.completion(.failure(error)) }
+            return
+        }
+        var entries: [LogEntry] = []
+        entries.reserveCapacity(call.count)
+        for index in call.indices {
+            guard case .success(let receipt) = outcomes[index], !receipt.isDuplicate else { continue }
+            entries.append(
+                LogEntry(position: receipt.position, time: receipt.time, body: call[index].draft.body))
+        }
+        counters.appended.add(entries.count)
+        let now = eventLoop.now
+        if let newest = entries.last { queue.last = (newest.position, newest.time, now, generation) }
+        recent.add(entries, to: queue.room, at: now)
+        var awaited: [(completion: AppendQueue.Completion, receipt: Receipt)] = []
+        for index in call.indices {
+            switch outcomes[index] {
+            case .success(let receipt):
+                if receipt.isDuplicate { counters.duplicates.add() }
+                if configuration.ackReplicas > 0 {
+                    awaited.append((call[index].completion, receipt))
+                } else {
+                    call[index].completion(outcomes[index])
+                }
+            case .failure:
+                counters.forbidden.add()
+                call[index].completion(outcomes[index])
+            }
+        }
+        if !awaited.isEmpty { awaitReplicas(of: awaited, in: queue.room) }
     }
 
     /// Acknowledges when enough replicas have what this connection has written: one WAIT for all that a reading of
@@ -266,14 +263,4 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
             link.publish, .text(keys.channel(room)), .bytes(PublicationCodec.signal(event, from: origin)),
         ])
     }
-}
-
-/// A room's messages on their way to the log. An object, so that a message costs one look into the table of rooms.
-private final class RoomAppends {
-    let room: RoomName
-    var drafts = AppendQueue()
-    /// Sent at the end of this turn.
-    var isDue = false
-
-    init(room: RoomName) { self.room = room }
 }

@@ -3,8 +3,9 @@ extension Script {
     ///
     /// KEYS: log, retried, rules, pace. ARGV: channel, known position, sent at, log length (0: any), time to live in ms (0:
     /// for ever), retry window in ms, the store's generation (nothing: not known), `1` if the caller is settled in it, how
-    /// many messages a second the room may have if it has no rule of its own (0: any), then for each message: identity
-    /// length (`-` before it: a retry; 0: no identity), the session that is excepted or nothing, body.
+    /// many messages a second the room may have if it has no rule of its own (0: any), the position after the known one if the
+    /// log's end need not be looked at (else nothing), the identity length of each message (`-` before it: a retry; 0: no
+    /// identity; nothing at all: none has one), then for each message: the line before it in the publication, body.
     ///
     /// Answers `{first position stored or 0-0, time, then for each duplicate: its number from 0, position, time, and for
     /// each that the room's rules forbid (``postRules``): its number, why, the wait in ms}`. What is neither was stored in
@@ -13,24 +14,70 @@ extension Script {
     ///
     /// An entry's field `g` is the generation that it was appended in. It is the last one's that counts: a log whose last
     /// entry is of another generation may have lost what came after it.
+    ///
+    /// Who has stored in a log before, in the generation in which it is settled and in the known epoch, need not look at its
+    /// end: while the epoch is the same nobody has begun a new one, and where the first of the messages comes to stand tells
+    /// whether there is more to find out, as others have stored, or the log went back. A command within a script costs Redis
+    /// about a microsecond, and so do each function that it makes and each number that it turns into text.
     static let appendSource = """
+        local log, retried, rules = KEYS[1], KEYS[2], KEYS[3]
+        local channel, generation, identities = ARGV[1], ARGV[7], ARGV[11]
+        local now = redis.call('TIME')
+        local time = now[1] .. string.sub('00000' .. now[2], -6, -4)
+        local first = 12
+        -- Most rooms have neither retries nor rules: one question for both.
+        local extras = redis.call('EXISTS', retried, rules)
+
+        if ARGV[10] ~= '' and extras == 0 then
+          local epoch = string.match(ARGV[2], '^%d+')
+          local id = epoch .. '-*'
+          local start = redis.pcall('XADD', log, 'NOMKSTREAM', id, 'm', ARGV[first + 1], 't', time, 'g', generation)
+          local previous = start == ARGV[10] and ARGV[2]
+          -- What is no text is an error: the log is gone, or in a newer epoch, or has no room. As for everybody.
+          if not previous and type(start) == 'string' then
+            -- Others have stored meanwhile, in this generation, or given back what was lost, or the log went back.
+            local before = tonumber(string.match(start, '%d+$')) - 1
+            local last, isOurs = redis.call('XREVRANGE', log, '(' .. start, '-', 'COUNT', 1)[1], generation == ''
+            local fields = last and last[2] or {}
+            for f = 1, #fields, 2 do
+              if fields[f] == 'g' then isOurs = isOurs or fields[f + 1] == generation end
+            end
+            if isOurs and before >= tonumber(string.match(ARGV[2], '%d+$')) then
+              previous = epoch .. '-' .. string.format('%.0f', before)
+              if ARGV[4] ~= '0' and before % 100 + (#ARGV - first + 1) / 2 >= 100 then
+                redis.call('XTRIM', log, 'MAXLEN', '~', ARGV[4])
+              end
+            else
+              -- It goes on in a new epoch.
+              redis.call('XDEL', log, start)
+            end
+          end
+          if previous then
+            local events = {'', ARGV[first], ARGV[first + 1]}
+            for i = first + 2, #ARGV, 2 do
+              redis.call('XADD', log, id, 'm', ARGV[i + 1], 't', time, 'g', generation)
+              events[#events + 1] = ARGV[i]
+              events[#events + 1] = ARGV[i + 1]
+            end
+            events[1] = 'm ' .. previous .. ' ' .. start .. ' ' .. time .. ' ' .. ARGV[3] .. ' ' .. (#events - 1) / 2 .. '\\n'
+            redis.call('PUBLISH', channel, table.concat(events))
+            return {start, time}
+          end
+        end
+
         \(postRules)
-        local log, retried = KEYS[1], KEYS[2]
-        local channel = ARGV[1]
+        local ms = tonumber(time)
         local knownEpoch, knownSeq = string.match(ARGV[2], '^(%d+)-(%d+)$')
         knownEpoch, knownSeq = tonumber(knownEpoch), tonumber(knownSeq)
-        local now = redis.call('TIME')
-        local ms = now[1] * 1000 + math.floor(now[2] / 1000)
-        local time = string.format('%.0f', ms)
 
         -- The head. An ID must be greater than any that the stream ever had, also when its last entry was trimmed.
         local head = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
-        local previous, generation, written = '0-0', nil, nil
+        local previous, writtenIn, written = '0-0', nil, nil
         if head[1] then
           previous = head[1][1]
           local fields = head[1][2]
           for f = 1, #fields, 2 do
-            if fields[f] == 'g' then generation = fields[f + 1] elseif fields[f] == 't' then written = fields[f + 1] end
+            if fields[f] == 'g' then writtenIn = fields[f + 1] elseif fields[f] == 't' then written = fields[f + 1] end
           end
         elseif redis.call('EXISTS', log) == 1 then
           local info = redis.call('XINFO', 'STREAM', log)
@@ -45,7 +92,7 @@ extension Script {
         local headEpoch, headSeq = tonumber(epoch), tonumber(seq)
         local begins = previous == '0-0' or headEpoch < knownEpoch
           or (headEpoch == knownEpoch and headSeq < knownSeq)
-          or (ARGV[7] ~= '' and generation ~= ARGV[7])
+          or (generation ~= '' and writtenIn ~= generation)
         local isNewEpoch = begins
         if begins then
           if ARGV[8] ~= '1' then return 0 end
@@ -53,19 +100,17 @@ extension Script {
         end
 
         -- What retries repeat. They pay for looking; others only while somebody has retried in the last minutes.
-        local first = 10
         local found = {}    -- identity -> 'POSITION TIME' of the copy that is to be acknowledged
         local stored = {}   -- the same for what this call stores
         local wanted, lengths, missing = {}, {}, 0
-        -- Most rooms have neither retries nor rules: one question for both.
-        local extras = redis.call('EXISTS', retried, KEYS[3])
         local noted = extras == 2 or (extras == 1 and redis.call('EXISTS', retried) == 1)
         local judge = (extras == 2 or (extras == 1 and not noted) or ARGV[9] ~= '0')
-          and judging(KEYS[3], KEYS[4], ms, tonumber(ARGV[9]))
-        for i = first, #ARGV, 3 do
-          local length = tonumber(ARGV[i])
+          and judging(rules, KEYS[4], ms, tonumber(ARGV[9]))
+        local identityLengths = {}
+        for length in string.gmatch(identities, '%S+') do identityLengths[#identityLengths + 1] = tonumber(length) end
+        for n, length in ipairs(identityLengths) do
           if length < 0 or (noted and length > 0) then
-            local identity = string.sub(ARGV[i + 2], 1, math.abs(length))
+            local identity = string.sub(ARGV[first + 2 * n - 1], 1, math.abs(length))
             local note = noted and redis.call('HGET', retried, identity)
             if note then
               found[identity] = note
@@ -102,37 +147,37 @@ extension Script {
         end
 
         local answer = {'0-0', time}
-        -- Events: pieces of the publication, after its first line, which is not known yet. Joined once, as each string that
-        -- a script makes costs as much as a command.
-        local events, pieces, count, start, noting = {''}, 1, 0, nil, false
-        for i = first, #ARGV, 3 do
-          local length, body = tonumber(ARGV[i]), ARGV[i + 2]
+        -- The pieces of the publication, joined once. Its first line is not known yet.
+        local events, pieces = {''}, 1
+        local count, start, noting = 0, nil, false
+        for i = first, #ARGV, 2 do
+          local number, body = (i - first) / 2, ARGV[i + 1]
+          local length = identityLengths[number + 1] or 0
           local identity = length ~= 0 and string.sub(body, 1, math.abs(length))
           local copy = identity and (found[identity] or (length < 0 and stored[identity]))
           local why, wait
           if judge and not copy then why, wait = judge(body) end
           if copy then
             local position, at = string.match(copy, '^(%S+) (%S+)$')
-            answer[#answer + 1] = (i - first) / 3
+            answer[#answer + 1] = number
             answer[#answer + 1] = position
             answer[#answer + 1] = at
           elseif why then
-            answer[#answer + 1] = (i - first) / 3
+            answer[#answer + 1] = number
             answer[#answer + 1] = why
             answer[#answer + 1] = wait
           else
             local position
             if begins then
-              position = redis.call('XADD', log, epoch .. '-1', 'm', body, 't', time, 'g', ARGV[7])
+              position = redis.call('XADD', log, epoch .. '-1', 'm', body, 't', time, 'g', generation)
               begins = false
             else
-              position = redis.call('XADD', log, epoch .. '-*', 'm', body, 't', time, 'g', ARGV[7])
+              position = redis.call('XADD', log, epoch .. '-*', 'm', body, 't', time, 'g', generation)
             end
             start = start or position
             count = count + 1
-            events[pieces + 1], events[pieces + 2], events[pieces + 3] = #body, ' ', ARGV[i + 1]
-            events[pieces + 4], events[pieces + 5] = '\\n', body
-            pieces = pieces + 5
+            events[pieces + 1], events[pieces + 2] = ARGV[i], body
+            pieces = pieces + 2
             if identity then
               stored[identity] = position .. ' ' .. time
               if length < 0 then

@@ -22,6 +22,15 @@ package enum PublicationCodec {
         return bytes
     }
 
+    /// The line before a message's body.
+    static func head(of bodyLength: Int, exceptFor session: SessionID?) -> String {
+        var head = String(bodyLength)
+        head.append(" ")
+        if let session { head.append(session.description) }
+        head.append("\n")
+        return head
+    }
+
     package static func parse(_ bytes: ByteBuffer) throws(PublicationError) -> Publication {
         var rest = bytes
         switch rest.readInteger(as: UInt8.self) {
@@ -109,9 +118,11 @@ package enum PublicationCodec {
 
     /// Decimal digits here, as many as there are.
     private static func readNumber(_ rest: inout ByteBuffer) -> UInt64? {
-        let view = rest.readableBytesView.prefix(21)
-        let end = view.firstIndex { $0 < UInt8(ascii: "0") || $0 > UInt8(ascii: "9") } ?? view.endIndex
-        return rest.readSlice(length: end - view.startIndex).flatMap(number)
+        rest.readWithUnsafeReadableBytes { bytes in
+            let length = bytes.prefix(21).firstIndex { !(UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0) }
+            let digits = bytes.prefix(length ?? 21)
+            return (digits.count, number(UnsafeRawBufferPointer(rebasing: digits)))
+        }
     }
 
     private static func readByte(_ rest: inout ByteBuffer, is byte: Unicode.Scalar) -> Bool {
@@ -124,10 +135,12 @@ package enum PublicationCodec {
 
     static func position(_ bytes: ByteBuffer) -> Position? { bytes.withUnsafeReadableBytes { Position(decimal: $0) } }
 
-    static func number(_ bytes: ByteBuffer) -> UInt64? {
-        guard (1...20).contains(bytes.readableBytes) else { return nil }
+    static func number(_ bytes: ByteBuffer) -> UInt64? { bytes.withUnsafeReadableBytes(number) }
+
+    private static func number(_ digits: UnsafeRawBufferPointer) -> UInt64? {
+        guard (1...20).contains(digits.count) else { return nil }
         var value: UInt64 = 0
-        for byte in bytes.readableBytesView {
+        for byte in digits {
             guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
             let (tens, overflowed) = value.multipliedReportingOverflow(by: 10)
             let (sum, carried) = tens.addingReportingOverflow(UInt64(byte - UInt8(ascii: "0")))

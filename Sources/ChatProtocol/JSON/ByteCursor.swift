@@ -1,0 +1,43 @@
+import NIOCore
+
+/// Fills memory from its beginning on. What many small pieces make is written so in one access to a buffer, for each
+/// costs as much as some dozens of bytes.
+struct ByteCursor {
+    private let target: UnsafeMutableRawBufferPointer
+    /// How many bytes were written.
+    private(set) var count = 0
+
+    init(_ target: UnsafeMutableRawBufferPointer) { self.target = target }
+
+    @inline(__always)
+    mutating func write(_ byte: UInt8) {
+        target[count] = byte
+        count += 1
+    }
+
+    @inline(__always)
+    mutating func write(_ bytes: UnsafeRawBufferPointer) {
+        UnsafeMutableRawBufferPointer(rebasing: target[count..<(count + bytes.count)]).copyMemory(from: bytes)
+        count += bytes.count
+    }
+
+    @inline(__always)
+    mutating func write(_ text: StaticString) { write(UnsafeRawBufferPointer(staticString: text)) }
+
+    @inline(__always)
+    mutating func write(_ text: String) {
+        var text = text
+        text.withUTF8 { write(UnsafeRawBufferPointer($0)) }
+    }
+
+    @inline(__always)
+    mutating func write(_ bytes: ByteBuffer) { bytes.withUnsafeReadableBytes { write($0) } }
+
+    /// - Parameter length: of its decimal digits.
+    @inline(__always)
+    mutating func write(_ number: UInt64, length: Int) {
+        precondition(target.count - count >= length)
+        Decimal.write(number, length: length, to: target, at: count)
+        count += length
+    }
+}
