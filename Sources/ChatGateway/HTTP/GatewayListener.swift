@@ -218,9 +218,9 @@ package final class GatewayListener: Service, Sendable {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             // One newcomer in each turn of the loop: the others wait in the system's queue, at no cost.
             .serverChannelOption(.maxMessagesPerRead, value: 1)
-            .serverChannelInitializer { [logger] channel in
+            .serverChannelInitializer { [logger, pending = setting.pendingHandshakes] channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(AcceptPause(logger: logger))
+                    try channel.pipeline.syncOperations.addHandler(AcceptPause(pending: pending, logger: logger))
                 }
             }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)

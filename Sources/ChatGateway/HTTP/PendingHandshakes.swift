@@ -14,6 +14,7 @@ package final class PendingHandshakes: Sendable {
     private let state = NIOLockedValueBox(State())
     private let refused = Atomic(0)
     private let delays = Atomic(0)
+    private let inLine = Atomic(0)
 
     /// - Parameters: 0 for none.
     package init(limit: Int, limitPerAddress: Int = 0) {
@@ -51,8 +52,18 @@ package final class PendingHandshakes: Sendable {
         refused.add(1, ordering: .relaxed)
     }
 
+    /// Strangers whose turn has not come yet, on all loops together.
+    var waiting: Int { inLine.load(ordering: .relaxed) }
+
+    /// One has to wait for its turn.
     func delay() {
         delays.add(1, ordering: .relaxed)
+        inLine.add(1, ordering: .relaxed)
+    }
+
+    /// It waits no more.
+    func endDelay() {
+        inLine.subtract(1, ordering: .relaxed)
     }
 
     /// - Parameter address: the same as when it began.

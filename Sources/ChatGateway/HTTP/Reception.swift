@@ -46,6 +46,7 @@ final class Reception: @unchecked Sendable {
 
     private func serveNext() {
         while let gate = turns.next(at: .now()) {
+            pending.endDelay()
             // Who has gone meanwhile costs nothing.
             guard gate.isWaiting else { continue }
             gate.serve()

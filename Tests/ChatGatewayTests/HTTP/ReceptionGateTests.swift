@@ -81,6 +81,7 @@ struct ReceptionGateTests {
         #expect(bob.recorder.log == ["bc", "complete", "end"])
         #expect(bob.reads.count == 1)
         #expect(pending.delayed == 1)
+        #expect(pending.waiting == 0)
         // The turn is over: what comes later asks again, and waits if the rest after it is not over.
         bob.say("d")
         bob.endBurst()
@@ -97,6 +98,7 @@ struct ReceptionGateTests {
         passTime()
         #expect(strangers[1].recorder.log.isEmpty)
         #expect(strangers[2].recorder.log == ["x", "complete"])
+        #expect(pending.waiting == 0)
     }
 
     @Test("A connection that has become a WebSocket has no gate any more, and its turn is over")
