@@ -80,7 +80,7 @@ final class Flag: Sendable {
 
 /// The way to an engine from anywhere: everything is done on the engine's loop, in the order of the calls.
 ///
-/// Sendable because the engine is touched nowhere but within `run`'s body, which the loop executes.
+/// `@unchecked Sendable`: the engine is touched nowhere but within `run`'s body, which the loop executes.
 struct EngineReference: @unchecked Sendable {
     private let engine: ClientEngine
     private let eventLoop: any EventLoop

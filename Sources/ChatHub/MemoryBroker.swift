@@ -3,7 +3,8 @@ package import NIOCore
 
 /// The broker of a server that runs alone: rooms, logs and presence in this process's memory, gone when it ends.
 ///
-/// `@unchecked Sendable`: the store is confined to ``eventLoop``; commands hop there and their answers hop back.
+/// `@unchecked Sendable`: everything is confined to ``eventLoop``, where commands hop and from where their answers hop back,
+/// but for the table of commands, which is complete when the initializer ends.
 package final class MemoryBroker: ModeratedBroker, @unchecked Sendable {
     package struct Settings: Sendable {
         /// Messages kept per room.
@@ -96,9 +97,7 @@ package final class MemoryBroker: ModeratedBroker, @unchecked Sendable {
 }
 
 /// The face of a memory broker on one loop.
-///
-/// `@unchecked Sendable`: what is stored is immutable; completions are only touched on `loop`.
-private final class MemoryCommands: BrokerCommands, @unchecked Sendable {
+private final class MemoryCommands: BrokerCommands, Sendable {
     private let loop: any EventLoop
     private unowned let broker: MemoryBroker
 

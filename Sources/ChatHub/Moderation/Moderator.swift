@@ -8,7 +8,8 @@ package import NIOCore
 /// what it missed when its subscription stands again, and once a second looks whether there is something that it did not
 /// hear. Who gave an order waits for the answers of all nodes that live.
 ///
-/// `@unchecked Sendable`: confined to the broker's loop, but for ``sanctions`` and ``give(_:)``.
+/// `@unchecked Sendable`: confined to the broker's loop, where ``give(_:)`` and ``change(_:in:)`` hop, but for
+/// ``sanctions``, which are locked.
 package final class Moderator: @unchecked Sendable {
     package struct Settings: Sendable {
         /// How often this node looks for orders that it did not hear.

@@ -2,7 +2,7 @@ import NIOCore
 
 /// The way to a shard from outside its loop.
 ///
-/// Sendable because the shard is touched nowhere but within the bodies that its loop executes.
+/// `@unchecked Sendable`: the shard is touched nowhere but within the bodies that its loop executes.
 struct ShardReference: @unchecked Sendable {
     private let shard: LoadShard
 
