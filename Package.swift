@@ -130,7 +130,7 @@ let package = Package(
         .executableTarget(
             name: "Microbenchmarks",
             dependencies: [
-                "Hiredis", "ChatProtocol", "ChatHub", "TestSupport",
+                "Hiredis", "ChatProtocol", "ChatHub", "RedisBroker", "TestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),

@@ -22,7 +22,7 @@ enum FanOutBenchmarks {
 }
 
 /// A room in which somebody speaks.
-private final class BusyRoom {
+final class BusyRoom {
     private let name = RoomName.of("general")
     private let loop = EmbeddedEventLoop()
     private let directory: RoomDirectory
@@ -59,14 +59,34 @@ private final class BusyRoom {
         for _ in 0..<count {
             let previous = position
             position = Position(epoch: 1_700_000_000_000, seq: position.seq + 1)
-            directory.received(
+            publish(
                 .messages(
                     MessageBatch(
                         previous: previous, first: position, time: 1_700_000_000_000, sentAt: 999_999_000,
-                        messages: [.init(body: body, exceptFor: nil)])), in: name)
-            directory.receivedAllForNow()
-            loop.run()
+                        messages: [.init(body: body, exceptFor: nil)])))
         }
+    }
+
+    func publish(_ publication: Publication) {
+        directory.received(publication, in: name)
+        directory.receivedAllForNow()
+        loop.run()
+    }
+
+    /// The next so many messages as Redis sends them to who has subscribed.
+    func publication(of count: Int) -> ByteBuffer {
+        let first = Position(epoch: 1_700_000_000_000, seq: position.seq + 1)
+        var payload = ByteBuffer(string: "m \(position) \(first) 1700000000000 999999000 \(count)\n")
+        for _ in 0..<count {
+            payload.writeString("\(body.readableBytes) \n")
+            payload.writeImmutableBuffer(body)
+        }
+        position = Position(epoch: first.epoch, seq: position.seq + UInt64(count))
+        var bytes = ByteBuffer(string: "*3\r\n$7\r\nmessage\r\n$15\r\nroost:{general}\r\n")
+        bytes.writeString("$\(payload.readableBytes)\r\n")
+        bytes.writeImmutableBuffer(payload)
+        bytes.writeString("\r\n")
+        return bytes
     }
 
     func check() {

@@ -5,7 +5,7 @@
 @main
 struct Microbenchmarks {
     static func main() throws {
-        let benchmarks = try WrapperBenchmarks.all + ProtocolBenchmarks.all + FanOutBenchmarks.all
+        let benchmarks = try WrapperBenchmarks.all + ProtocolBenchmarks.all + FanOutBenchmarks.all + PathBenchmarks.all
         for benchmark in benchmarks {
             // Once before, so that caches are filled and buffers have grown.
             benchmark.run()

@@ -75,17 +75,16 @@ enum WrapperBenchmarks {
         }
     }
 
-    /// As `RedisBroker` writes it: the script, two keys, eight arguments, and three for each message.
-    private static func call(of bodies: [ByteBuffer]) -> [Argument] {
+    /// As `RedisBroker` writes it: the script, four keys, eleven arguments, and two for each message.
+    static func call(of bodies: [ByteBuffer]) -> [Argument] {
         var arguments: [Argument] = [
-            "EVALSHA", "0123456789abcdef0123456789abcdef01234567", .integer(2), "roost:{general}:log",
-            "roost:{general}:retried", "roost:{general}", "1700000000000-42", .integer(1_700_000_000_000_000),
-            .integer(10_000), .integer(86_400_000), .integer(300_000),
-            "0123456789abcdef0123456789abcdef01234567", .integer(1),
+            "EVALSHA", "0123456789abcdef0123456789abcdef01234567", .integer(4), "roost:{general}:log",
+            "roost:{general}:retried", "roost:{general}:rules", "roost:{general}:pace", "roost:{general}",
+            "1700000000000-42", .integer(1_700_000_000_000_000), .integer(10_000), .integer(86_400_000),
+            .integer(300_000), "0123456789abcdef", .integer(1), .integer(0), .integer(1_700_000_000_000), "",
         ]
         for body in bodies {
-            arguments.append(.integer(90))
-            arguments.append("")
+            arguments.append("200 \n")
             arguments.append(.bytes(body))
         }
         return arguments
