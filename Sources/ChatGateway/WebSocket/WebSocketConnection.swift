@@ -32,6 +32,11 @@ package final class WebSocketConnection: ChannelInboundHandler {
     private let compression: LoopCompression?
     /// Nothing is read for a while, because the client has sent more frames than it may.
     private var isPaced = false
+    /// What was read and has not had its turn; nothing more is read meanwhile.
+    private var rest: ByteBuffer?
+    private var isGoingOn = false
+    /// A longer burst of small frames would keep all others of the loop waiting.
+    private static let eventsInATurn = 128
     /// Between a read and the end of its burst; output is flushed then, all at once.
     private var isReading = false
     private var hasUnflushedOutput = false
@@ -201,7 +206,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
         guard context != nil, machine.state != .closed else { return }
         wheel.setDeadline(of: self, in: limits.closeTimeout)
         isPaced = false
-        setAutoRead(true)
+        readOn()
     }
 
     private func shutDown() {
@@ -219,6 +224,11 @@ package final class WebSocketConnection: ChannelInboundHandler {
             self.session = nil
             session?.closed(ending)
         }
+    }
+
+    /// First what waits, if something does.
+    private func readOn() {
+        if rest == nil { setAutoRead(true) } else { goOnLater() }
     }
 
     private func setAutoRead(_ isOn: Bool) {
@@ -243,11 +253,53 @@ package final class WebSocketConnection: ChannelInboundHandler {
         isReading = true
         keepAlive.heard()
         var bytes = Self.unwrapInboundIn(data)
-        while let event = decoder.next(&bytes) {
+        // Only the end of the input can come while something waits.
+        rest?.writeBuffer(&bytes)
+        if rest == nil { handle(bytes, atMost: Self.eventsInATurn) }
+    }
+
+    /// Handles so many events; those that come after them wait until the loop has seen to everybody else.
+    private func handle(_ input: ByteBuffer, atMost limit: Int) {
+        var bytes = input
+        var left = limit
+        while left > 0, let event = decoder.next(&bytes) {
             handle(event)
+            left -= 1
         }
         let cost = decoder.takeCost()
         if let pause = budget.spend(cost.frames, bytes: cost.bytes, at: eventLoop.now) { pace(pause) }
+        guard left == 0, bytes.readableBytes > 0 else { return }
+        rest = bytes
+        setAutoRead(false)
+        goOnLater()
+    }
+
+    private func goOnLater() {
+        guard !isGoingOn else { return }
+        isGoingOn = true
+        eventLoop.assumeIsolated().execute {
+            self.isGoingOn = false
+            self.goOn()
+        }
+    }
+
+    /// Handles what waits, if the client may be heard.
+    private func goOn() {
+        guard let bytes = rest, machine.state != .open || (isWritable && !isPaced) else { return }
+        rest = nil
+        isReading = true
+        handle(bytes, atMost: Self.eventsInATurn)
+        finishReading()
+        if rest == nil, machine.state != .open || (isWritable && !isPaced) { setAutoRead(true) }
+    }
+
+    /// Nothing more will come: what waits is all there is.
+    private func handleRest() {
+        guard let bytes = rest else { return }
+        rest = nil
+        isReading = true
+        handle(bytes, atMost: .max)
+        finishReading()
     }
 
     private func pace(_ pause: TimeAmount) {
@@ -263,7 +315,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
         guard isPaced, machine.state == .open else { return }
         isPaced = false
         if let pause = budget.spend(0, at: eventLoop.now) { return pace(pause) }
-        if isWritable { setAutoRead(true) }
+        if isWritable { readOn() }
     }
 
     private func handle(_ event: FrameEvent) {
@@ -284,6 +336,10 @@ package final class WebSocketConnection: ChannelInboundHandler {
     }
 
     package func channelReadComplete(context: ChannelHandlerContext) {
+        finishReading()
+    }
+
+    private func finishReading() {
         guard isReading else { return }
         if machine.state == .open { session?.receivedAllForNow() }
         isReading = false
@@ -298,7 +354,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
         guard machine.state == .open else { return }
         if isWritable {
             wheel.clearDeadline(of: self)
-            if !isPaced { setAutoRead(true) }
+            if !isPaced { readOn() }
             if let payload = owedPong {
                 owedPong = nil
                 pong(payload)
@@ -325,6 +381,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
 
     package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if let event = event as? ChannelEvent, event == .inputClosed {
+            handleRest()
             run(machine.receivedEndOfInput())
         }
     }
@@ -335,6 +392,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
 
     package func channelInactive(context: ChannelHandlerContext) {
         outlet.close()
+        handleRest()
         machine.disconnected()
         leaveWheel()
         reportEnd()

@@ -192,7 +192,11 @@ struct GatewayListenerTests {
         try await withListener({ $0.limits.handshakeTimeout = .milliseconds(700) }) { address in
             try await RawClient.connect(to: address) { client in
                 if !beginning.isEmpty { try await client.send(beginning) }
-                #expect(try await client.end() == 0)
+                do {
+                    #expect(try await client.end() == 0)
+                } catch let error as IOError where error.errnoCode == ECONNRESET {
+                    // On a busy machine its time is over before the half was read.
+                }
             }
         }
     }

@@ -14,6 +14,7 @@ final class RecordingSession: WebSocketSession {
     }
 
     private(set) var events: [Event] = []
+    var texts: [String] { events.compactMap { if case .text(let text) = $0 { text } else { nil } } }
     private(set) var connection: WebSocketConnection?
     /// Called after an event is remembered, with the connection to act on.
     var then: (Event, WebSocketConnection) -> Void = { _, _ in }

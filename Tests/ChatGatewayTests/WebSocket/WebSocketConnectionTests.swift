@@ -152,6 +152,79 @@ struct WebSocketConnectionTests {
         #expect(rig.channel.isActive)
     }
 
+    /// 300 messages in one buffer, of which the loop has not seen more than the first turn.
+    private func burst(_ configure: (inout WebSocketLimits) -> Void = { _ in }) throws -> (rig: Rig, texts: [String]) {
+        let rig = try Rig(configure)
+        let texts = (0..<300).map { "\($0)" }
+        let frames = texts.flatMap { ClientFrame.bytes(ClientFrame.text, $0) }
+        rig.channel.pipeline.fireChannelRead(ByteBuffer(bytes: frames))
+        rig.channel.pipeline.fireChannelReadComplete()
+        return (rig, texts)
+    }
+
+    @Test("many small messages that come at once are heard a part in each turn, and nothing is read meanwhile")
+    func parts() throws {
+        let (rig, texts) = try burst()
+        #expect(rig.session.texts == Array(texts[..<128]))
+        #expect(rig.session.events.last == .burstOver)
+        #expect(rig.readsItself == false)
+        rig.channel.embeddedEventLoop.run()
+        #expect(rig.session.texts == texts)
+        #expect(rig.session.events.count { $0 == .burstOver } == 3)
+        #expect(rig.readsItself == true)
+        try rig.receive(ClientFrame.bytes(ClientFrame.text, "more"))
+        #expect(rig.session.texts == texts + ["more"])
+    }
+
+    @Test("what waits for its turn is paid for before it is heard")
+    func pacedParts() throws {
+        let (rig, texts) = try burst { $0.framesPerSecond = 50 }
+        rig.channel.embeddedEventLoop.run()
+        #expect(rig.session.texts == Array(texts[..<128]))
+        rig.wait(.milliseconds(500))
+        #expect(rig.session.texts == Array(texts[..<128]), "28 frames too many take 560 ms")
+        rig.wait(.milliseconds(100))
+        #expect(rig.session.texts == Array(texts[..<256]))
+        #expect(rig.readsItself == false)
+        rig.wait(.seconds(10))
+        #expect(rig.session.texts == texts)
+        #expect(rig.readsItself == true)
+    }
+
+    @Test("what waits for its turn waits for the client to read, too")
+    func stuckParts() throws {
+        let (rig, texts) = try burst()
+        rig.setWritable(false)
+        #expect(rig.session.texts == Array(texts[..<128]))
+        rig.setWritable(true)
+        #expect(rig.session.texts == texts)
+        #expect(rig.readsItself == true)
+    }
+
+    @Test("what waits for its turn is heard before the end of the input, or of TCP, is")
+    func partsBeforeTheEnd() throws {
+        let (rig, texts) = try burst { $0.framesPerSecond = 50 }
+        rig.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        rig.channel.embeddedEventLoop.run()
+        #expect(rig.session.texts == texts)
+        #expect(rig.session.events.last == .closed(.lost))
+        let (other, _) = try burst()
+        _ = try other.channel.finish(acceptAlreadyClosed: true)
+        #expect(other.session.texts == texts)
+        #expect(other.session.events.last == .closed(.lost))
+    }
+
+    @Test("a Close that waits for its turn behind many messages is answered though the node closes, too")
+    func closeBehindParts() throws {
+        let rig = try Rig()
+        let frames = Array(repeating: ClientFrame.bytes(ClientFrame.ping), count: 200).flatMap { $0 }
+        rig.channel.pipeline.fireChannelRead(ByteBuffer(bytes: frames + ClientFrame.closing(1000)))
+        rig.channel.pipeline.fireChannelReadComplete()
+        rig.connection.close(.restart, reason: "")
+        rig.channel.embeddedEventLoop.run()
+        #expect(rig.flushes.outputIsShut)
+    }
+
     @Test("a connection that closes reads the end although it had to wait")
     func pacedClose() throws {
         let rig = try Rig { $0.framesPerSecond = 1 }
