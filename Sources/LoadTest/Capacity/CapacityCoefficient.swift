@@ -72,26 +72,26 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
     /// As measured on the machine of the README's page on capacity.
     package var measured: Double {
         switch self {
-        case .receive: 4
-        case .hear: 4
-        case .write: 10
+        case .receive: 7
+        case .hear: 5
+        case .write: 4
         case .deliver: 0.03
         case .kilobyte: 1
-        case .connect: 900
-        case .heartbeat: 15
-        case .audit: 27
-        case .wake: 85
+        case .connect: 1100
+        case .heartbeat: 37
+        case .audit: 2
+        case .wake: 140
         case .turn: 1
         case .gateway: 260e6
-        case .connection: 7900
-        case .room: 3500
+        case .connection: 5300
+        case .room: 1800
         case .envelope: 170
-        case .redisCall: 10
+        case .redisCall: 18
         case .redisAppend: 3
-        case .redisPublish: 3
+        case .redisPublish: 4
         case .redisJoin: 200
-        case .redisAudit: 12
-        case .redisWake: 170
+        case .redisAudit: 3
+        case .redisWake: 180
         case .redisReplica: 5
         case .redisMessage: 190
         case .redisMember: 110
