@@ -8,23 +8,6 @@ extension ClusterTests {
     /// Who is let in, by what, and how many.
     @Suite("Admission")
     struct AdmissionTests {
-        private func withGateway(
-            _ arguments: [String], work: (GatewayProcess) async throws -> Void
-        ) async throws {
-            let folder = try ScratchFolder("admission")
-            defer { folder.remove() }
-            let gateway = try await GatewayProcess.start(
-                node: "door", redis: nil, arguments: arguments, folder: folder.url)
-            do {
-                try await work(gateway)
-                await gateway.kill()
-            } catch {
-                print(gateway.output)
-                await gateway.kill()
-                throw error
-            }
-        }
-
         private static func handshake(
             _ target: String = "/ws", _ fields: [String: String] = [:], at gateway: GatewayProcess
         ) async throws -> HTTPAnswer {
@@ -80,7 +63,7 @@ extension ClusterTests {
             let key = try await TokenKey.pem(try String(contentsOf: secret, encoding: .utf8))
             let now = UInt64(Date().timeIntervalSince1970)
             let token = try TokenSigner(key: key).sign(.init(user: "alice", issuedAt: now, expires: now + 600))
-            try await withGateway(["--auth-keys-file", open.path()]) { gateway in
+            try await GatewayProcess.run(["--auth-keys-file", open.path()]) { gateway in
                 let alice = try await Guest.connect("alice", port: gateway.port, query: "&token=\(token)")
                 try await alice.catchUp()
                 await alice.socket.cut()
@@ -99,7 +82,7 @@ extension ClusterTests {
 
         @Test("A token may stand in each of its places, the first one decides, and none is sent back")
         func places() async throws {
-            try await withGateway(["--auth-secret", IdentityTests.secret]) { gateway in
+            try await GatewayProcess.run(["--auth-secret", IdentityTests.secret]) { gateway in
                 let token = try await IdentityTests.token("alice")
                 for (target, fields, status) in [
                     ("/ws", ["Authorization": "Bearer \(token)"], 101),
@@ -120,7 +103,7 @@ extension ClusterTests {
 
         @Test("Who guesses tokens is told to wait, by socket and by HTTP, and nobody at another address is")
         func guessing() async throws {
-            try await withGateway(["--auth-secret", IdentityTests.secret, "--trusted-proxies", "127.0.0.1"]) {
+            try await GatewayProcess.run(["--auth-secret", IdentityTests.secret, "--trusted-proxies", "127.0.0.1"]) {
                 gateway in
                 func knock(_ token: String, from address: String) async throws -> HTTPAnswer {
                     try await Self.handshake("/ws?token=\(token)", ["X-Forwarded-For": address], at: gateway)
@@ -146,7 +129,7 @@ extension ClusterTests {
 
         @Test("A node, and an address, has so many connections")
         func connections() async throws {
-            try await withGateway([
+            try await GatewayProcess.run([
                 "--max-connections", "3", "--max-connections-per-address", "2", "--trusted-proxies", "127.0.0.1",
             ]) { gateway in
                 func enter(from address: String) async throws -> RawWebSocket {
@@ -183,7 +166,7 @@ extension ClusterTests {
 
         @Test("A session is in so many rooms, joins so many a second, and says so much; each refusal is counted")
         func sessionLimits() async throws {
-            try await withGateway([
+            try await GatewayProcess.run([
                 "--max-rooms-per-session", "2", "--joins-per-second", "1", "--messages-per-second", "1",
                 "--max-message-bytes", "256",
             ]) { gateway in

@@ -14,19 +14,7 @@ extension ClusterTests {
         private func withGateway(
             _ arguments: [String] = [], work: (GatewayProcess) async throws -> Void
         ) async throws {
-            let folder = try ScratchFolder("api")
-            defer { folder.remove() }
-            let gateway = try await GatewayProcess.start(
-                node: "api", redis: nil,
-                arguments: ["--drain-time", "1", "--drain-deadline", "4"] + arguments, folder: folder.url)
-            do {
-                try await work(gateway)
-                await gateway.kill()
-            } catch {
-                print(gateway.output)
-                await gateway.kill()
-                throw error
-            }
+            try await GatewayProcess.run(["--drain-time", "1", "--drain-deadline", "4"] + arguments, work: work)
         }
 
         private func ask(

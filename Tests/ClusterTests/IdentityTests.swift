@@ -23,18 +23,7 @@ extension ClusterTests {
         private func withGateway(
             _ arguments: String..., work: (GatewayProcess) async throws -> Void
         ) async throws {
-            let folder = try ScratchFolder("identity")
-            defer { folder.remove() }
-            let gateway = try await GatewayProcess.start(
-                node: "guarded", redis: nil, arguments: ["--auth-secret", Self.secret] + arguments, folder: folder.url)
-            do {
-                try await work(gateway)
-                await gateway.kill()
-            } catch {
-                print(gateway.output)
-                await gateway.kill()
-                throw error
-            }
+            try await GatewayProcess.run(["--auth-secret", Self.secret] + arguments, work: work)
         }
 
         @Test("Nobody comes in without a token, and nobody learns why a token is wrong")

@@ -7,28 +7,13 @@ extension ClusterTests {
     /// Limits that cost whoever passes them an answer or the connection, and that operators see.
     @Suite("Limits")
     struct LimitTests {
-        private func withGateway(_ arguments: [String], work: (GatewayProcess) async throws -> Void) async throws {
-            let folder = try ScratchFolder("limits")
-            defer { folder.remove() }
-            let gateway = try await GatewayProcess.start(
-                node: "limited", redis: nil, arguments: arguments, folder: folder.url)
-            do {
-                try await work(gateway)
-                await gateway.kill()
-            } catch {
-                print(gateway.output)
-                await gateway.kill()
-                throw error
-            }
-        }
-
         private func metric(_ sample: String, of gateway: GatewayProcess) async throws -> Bool {
             try await gateway.ops("/metrics").body.split(separator: "\n").contains { $0 == sample }
         }
 
         @Test("What is too deep is no JSON for a node")
         func depth() async throws {
-            try await withGateway(["--max-json-depth", "4"]) { gateway in
+            try await GatewayProcess.run(["--max-json-depth", "4"]) { gateway in
                 let alice = try await Guest.connect("alice", to: gateway, in: "general")
                 try await alice.send(#"{"type":"message","id":"1","room":"general","data":[[[1]]]}"#)
                 try await alice.event("ack") { $0.id == "1" && $0.type == "ack" }
@@ -45,7 +30,7 @@ extension ClusterTests {
 
         @Test("A message in too many frames ends the connection with 1009")
         func fragments() async throws {
-            try await withGateway(["--max-fragments", "3"]) { gateway in
+            try await GatewayProcess.run(["--max-fragments", "3"]) { gateway in
                 let alice = try await Guest.connect("alice", port: gateway.port)
                 try await alice.socket.send(.init(firstByte: 0x01, payload: Array(#"{"type":"#.utf8)))
                 for byte: UInt8 in [0x00, 0x00, 0x00] {
@@ -61,7 +46,7 @@ extension ClusterTests {
 
         @Test("Header fields that are too long are refused with 431")
         func headers() async throws {
-            try await withGateway(["--max-header-bytes", "4096"]) { gateway in
+            try await GatewayProcess.run(["--max-header-bytes", "4096"]) { gateway in
                 let short = try await HTTPProbe.get(
                     "/", port: gateway.port, headers: ["X-Filler": String(repeating: "x", count: 3000)])
                 #expect(short.status == 200)
@@ -102,7 +87,7 @@ extension ClusterTests {
 
         @Test("Who repeats without end is told to wait; who does not repeat is not concerned")
         func retries() async throws {
-            try await withGateway(["--retries-per-second", "1"]) { gateway in
+            try await GatewayProcess.run(["--retries-per-second", "1"]) { gateway in
                 let alice = try await Guest.connect("alice", to: gateway, in: "general")
                 let other = try await Guest.connect("alice", to: gateway, in: "general")
                 for number in 0..<40 {
@@ -130,7 +115,7 @@ extension ClusterTests {
 
         @Test("An outbox that is sent again all at once is taken all at once")
         func outbox() async throws {
-            try await withGateway(["--retries-per-second", "1"]) { gateway in
+            try await GatewayProcess.run(["--retries-per-second", "1"]) { gateway in
                 let alice = try await Guest.connect("alice", to: gateway, in: "general")
                 try await alice.socket.send(Self.outbox)
                 try await alice.event("the last ack") { $0.id == "999" && $0.type == "ack" }
@@ -143,7 +128,7 @@ extension ClusterTests {
 
         @Test("A room takes so many messages a second of all its members together")
         func roomRate() async throws {
-            try await withGateway(["--room-messages-per-second", "1"]) { gateway in
+            try await GatewayProcess.run(["--room-messages-per-second", "1"]) { gateway in
                 var codes: [String?] = []
                 for number in 0..<20 where codes.last != "rate_limited" {
                     let answer = try await ModerationTests.ask(

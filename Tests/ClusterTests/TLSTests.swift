@@ -27,17 +27,9 @@ extension ClusterTests {
             let folder = try ScratchFolder("tls")
             defer { folder.remove() }
             let files = try await TestCertificate.make(in: folder.url)
-            let gateway = try await GatewayProcess.start(
-                node: "tls", redis: nil,
-                arguments: ["--tls-cert", files.certificate, "--tls-key", files.key] + arguments, folder: folder.url)
-            do {
-                try await work(gateway, files, folder.url)
-                await gateway.kill()
-            } catch {
-                print(gateway.output)
-                await gateway.kill()
-                throw error
-            }
+            try await GatewayProcess.run(
+                ["--tls-cert", files.certificate, "--tls-key", files.key] + arguments
+            ) { try await work($0, files, folder.url) }
         }
 
         private func member(

@@ -109,6 +109,21 @@ package final class GatewayProcess: Sendable {
         return (text.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * sysconf(Int32(_SC_PAGESIZE))
     }
 
+    /// A gateway without Redis for as long as some work takes. What it has printed is shown when that fails.
+    package static func run(_ arguments: [String], work: (GatewayProcess) async throws -> Void) async throws {
+        let folder = try ScratchFolder("gateway")
+        defer { folder.remove() }
+        let gateway = try await start(node: "gateway", redis: nil, arguments: arguments, folder: folder.url)
+        do {
+            try await work(gateway)
+            await gateway.kill()
+        } catch {
+            print(gateway.output)
+            await gateway.kill()
+            throw error
+        }
+    }
+
     /// SIGKILL; returns when it is gone.
     package func kill() async { await current.killAndWait() }
 
