@@ -108,11 +108,18 @@ package final class SentinelTrio: Sendable {
     @discardableResult
     package func failover() async throws -> RedisServer {
         let former = try await currentPrimary()
-        try await eventually("a sentinel begins the failover") {
-            // It may have to look at the replicas first (NOGOODSLAVE).
-            try await sentinels[0].command("SENTINEL", "FAILOVER", Self.name) == "OK" ? true : nil
+        var askedAt: ContinuousClock.Instant?
+        return try await eventually("another primary than \(former.port)", within: .seconds(60)) {
+            let now = try await currentPrimary()
+            if now !== former { return try await now.command("ROLE").hasPrefix("master") ? now : nil }
+            // It may have to look at the replicas first (NOGOODSLAVE), and gives up when one is not promoted in time.
+            if askedAt.map({ $0.duration(to: .now) > .seconds(10) }) ?? true,
+                try await sentinels[0].command("SENTINEL", "FAILOVER", Self.name) == "OK"
+            {
+                askedAt = .now
+            }
+            return nil
         }
-        return try await primary(otherThan: former)
     }
 
     /// The sentinel sees the other two and the replicas, and all of them agree.
