@@ -91,7 +91,9 @@ final class JoinBox {
     var outcome: JoinOutcome? { try? result?.get() }
 }
 
-/// A clock that stands still until moved. Used on the test's thread only.
+/// A clock that stands still until moved.
+///
+/// `@unchecked Sendable`: used on the test's thread only.
 final class TestTime: @unchecked Sendable {
     var milliseconds: UInt64 = 1_000_000
 }

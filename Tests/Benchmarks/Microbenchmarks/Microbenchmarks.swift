@@ -45,4 +45,5 @@ func consume(_ value: Int) {
     sink = sink &+ value
 }
 
+/// `nonisolated(unsafe)`: there is no thread but the main one.
 nonisolated(unsafe) private var sink = 0

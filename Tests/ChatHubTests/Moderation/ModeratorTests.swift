@@ -28,6 +28,7 @@ struct ModeratorTests {
         loop.run()
     }
 
+    /// `@unchecked Sendable`: the loop runs on the test's thread.
     private final class Result: @unchecked Sendable { var outcome: Moderator.Outcome? }
 
     private func give(_ order: Order) -> Result {
@@ -175,6 +176,7 @@ private final class ScriptedModeration: ModerationStore, @unchecked Sendable {
     }
 }
 
+/// `@unchecked Sendable`: everything happens on the test's thread.
 private final class ScriptedModeratedBroker: ModeratedBroker, @unchecked Sendable {
     let moderation: any ModerationStore
     private let memory: MemoryBroker
