@@ -40,7 +40,7 @@ package final class RoomDirectory: @unchecked Sendable {
         var quietTicks = Int32(AuditSchedule<Room>.recently)
         /// Distinguishes its place in the schedule from an earlier one.
         var auditTurn: Int32 = 0
-        private(set) var interested = Interests()
+        var interested = Interests()
         /// What this turn brought so far; nil between turns.
         var turn: Turn?
         /// The position up to which frames are in ``turn`` or were sent.
@@ -54,13 +54,6 @@ package final class RoomDirectory: @unchecked Sendable {
             self.name = name
             attendance = name.isInbox ? nil : Attendance(presence)
         }
-
-        func addInterest(of loop: Int, opening: Int) {
-            interested.add(loop, opening: opening)
-        }
-
-        /// - Returns: whether there was one.
-        func removeInterest(of loop: Int) -> Bool { interested.remove(loop) }
 
         func close() {
             isClosed = true
@@ -167,7 +160,7 @@ package final class RoomDirectory: @unchecked Sendable {
         let index = hub.index
         eventLoop.execute { [self] in
             let room = rooms[name] ?? Room(name: name, presence: makePresence())
-            room.addInterest(of: index, opening: opening)
+            room.interested.add(index, opening: opening)
             if rooms.updateValue(room, forKey: name) == nil {
                 scheduleAudit(of: room, in: 2)
                 broker.subscribe(to: name)
@@ -184,7 +177,7 @@ package final class RoomDirectory: @unchecked Sendable {
     func close(_ name: RoomName, for hub: LoopHub) {
         let index = hub.index
         eventLoop.execute { [self] in
-            guard let room = rooms[name], room.removeInterest(of: index) else { return }
+            guard let room = rooms[name], room.interested.remove(index) else { return }
             guard room.interested.isEmpty else { return }
             counters.holes += room.feed.holes
             counters.repairedMessages += room.feed.repairedMessages
