@@ -283,14 +283,17 @@ package final class WebSocketConnection: ChannelInboundHandler {
         }
     }
 
+    /// Of a connection that closes the end has to be read whatever else holds.
+    private var mayBeHeard: Bool { machine.state != .open || (isWritable && !isPaced) }
+
     /// Handles what waits, if the client may be heard.
     private func goOn() {
-        guard let bytes = rest, machine.state != .open || (isWritable && !isPaced) else { return }
+        guard let bytes = rest, mayBeHeard else { return }
         rest = nil
         isReading = true
         handle(bytes, atMost: Self.eventsInATurn)
         finishReading()
-        if rest == nil, machine.state != .open || (isWritable && !isPaced) { setAutoRead(true) }
+        if rest == nil, mayBeHeard { setAutoRead(true) }
     }
 
     /// Nothing more will come: what waits is all there is.
