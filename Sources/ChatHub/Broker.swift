@@ -229,12 +229,18 @@ package struct Roster: Sendable, Equatable {
     package var hasMore: Bool
     /// When this was so: a ``PresenceChange`` with a greater one is news, any other is contained in it.
     package var revision: UInt64
+    /// Whether who is missing has had the chance to be there. False while the store takes no writes: what it lost before,
+    /// nodes cannot have entered again.
+    package var isConclusive: Bool
 
-    package init(members: [UserName], count: Int, hasMore: Bool, revision: UInt64 = 0) {
+    package init(
+        members: [UserName], count: Int, hasMore: Bool, revision: UInt64 = 0, isConclusive: Bool = true
+    ) {
         self.members = members
         self.count = count
         self.hasMore = hasMore
         self.revision = revision
+        self.isConclusive = isConclusive
     }
 }
 

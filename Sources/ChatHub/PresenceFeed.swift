@@ -4,9 +4,9 @@ package import NIOCore
 /// Who is in a room, as far as the members of this node were told: a change is told when it is news to them, and after
 /// changes may have been missed the room's roster says what they have to be told.
 ///
-/// A roster that lacks somebody proves nothing at first: a store that lost its data is filled again node by node. So who
-/// is only missing is told as gone when still missing in a second roster ``Limits/departureDelay`` later; whoever is said
-/// to have left is told at once.
+/// A roster that lacks somebody proves nothing at first: a store that lost its data is filled again node by node, as soon
+/// as it takes writes. So who is only missing is told as gone when still missing ``Limits/departureDelay`` after the first
+/// roster that is conclusive; whoever is said to have left is told at once.
 package struct PresenceFeed: Sendable {
     /// Above so many users a room is a crowd: its comings and goings are told as counts.
     package static let crowdLimit = 500
@@ -60,9 +60,18 @@ package struct PresenceFeed: Sendable {
     /// Whether a roster that lacks somebody is believed.
     private enum Settling: Equatable {
         case no
-        /// Not the next one.
-        case fromNextRoster
+        /// Not the first one that is conclusive. When there was one that is not, the next question follows at this time.
+        case fromConclusiveRoster(askAt: NIODeadline?)
         case until(NIODeadline)
+
+        /// When a roster is to be asked for.
+        var deadline: NIODeadline? {
+            switch self {
+            case .no: nil
+            case .fromConclusiveRoster(let askAt): askAt
+            case .until(let deadline): deadline
+            }
+        }
     }
 
     private let limits: Limits
@@ -102,7 +111,7 @@ package struct PresenceFeed: Sendable {
         case .none: break
         }
         let counts = pendingCount == nil ? nil : countNotBefore
-        guard case .until(let deadline) = settling else { return counts }
+        guard let deadline = settling.deadline else { return counts }
         return counts.map { min($0, deadline) } ?? deadline
     }
 
@@ -110,7 +119,7 @@ package struct PresenceFeed: Sendable {
 
     /// The subscription stands, for the first time or again, or changes may have been lost otherwise.
     package mutating func doubted() -> Action {
-        settling = isKnown ? .fromNextRoster : .no
+        settling = isKnown ? .fromConclusiveRoster(askAt: nil) : .no
         return ask()
     }
 
@@ -192,7 +201,7 @@ package struct PresenceFeed: Sendable {
         if let heldCount, heldCount.revision > roster.revision { latest = heldCount }
         if roster.count > limits.users || latest.count > limits.users {
             forgetHeld()
-            let isBelieved = isBelieved(at: now)
+            let isBelieved = isBelieved(roster, at: now)
             revision = latest.revision
             return adopt(count: latest.count, isBelieved: isBelieved, at: now)
         }
@@ -203,7 +212,7 @@ package struct PresenceFeed: Sendable {
         // The room was a crowd meanwhile, or a change was lost: who is there now is not known.
         if namelessAt > roster.revision || present.count != latest.count { return ask() }
         forgetHeld()
-        let isBelieved = isBelieved(at: now)
+        let isBelieved = isBelieved(roster, at: now)
         revision = latest.revision
         return adopt(present, news: news, rosterRevision: roster.revision, isBelieved: isBelieved, at: now)
     }
@@ -218,7 +227,7 @@ package struct PresenceFeed: Sendable {
         case .failed(let retryAt): return now >= retryAt ? ask() : Action()
         case .none: break
         }
-        if case .until(let deadline) = settling, now >= deadline { return ask() }
+        if let deadline = settling.deadline, now >= deadline { return ask() }
         return tellPendingCount(at: now)
     }
 
@@ -253,13 +262,18 @@ package struct PresenceFeed: Sendable {
         if revision > heldCount?.revision ?? 0 { heldCount = (count, revision) }
     }
 
-    private mutating func isBelieved(at now: NIODeadline) -> Bool {
+    private mutating func isBelieved(_ roster: Roster, at now: NIODeadline) -> Bool {
+        let later = now + limits.departureDelay
         switch settling {
         case .no: return true
-        case .fromNextRoster:
-            settling = .until(now + limits.departureDelay)
+        case .fromConclusiveRoster, .until:
+            if !roster.isConclusive {
+                settling = .fromConclusiveRoster(askAt: later)
+                return false
+            }
+            if case .until(let deadline) = settling { return now >= deadline }
+            settling = .until(later)
             return false
-        case .until(let deadline): return now >= deadline
         }
     }
 

@@ -80,6 +80,30 @@ struct PresenceFeedTests {
         #expect(feed.wakeUp == nil)
     }
 
+    @Test func whoIsMissingIsNotGoneWhileTheStoreTakesNoWrites() {
+        var feed = feed(["alice", "bob"])
+        var inconclusive = roster(["alice"], at: 20)
+        inconclusive.isConclusive = false
+        var now = start
+        var question = feed.doubted().question ?? 0
+        for _ in 0..<3 {
+            #expect(told(feed.answered(question, with: inconclusive, at: now)) == [])
+            #expect(feed.wakeUp == now + .seconds(3))
+            now = now + .seconds(3)
+            question = feed.timePassed(at: now).question ?? 0
+        }
+        #expect(told(feed.answered(question, with: roster(["alice"], at: 20), at: now)) == [], "it may come back now")
+        now = now + .seconds(3)
+        question = feed.timePassed(at: now).question ?? 0
+        #expect(told(feed.answered(question, with: inconclusive, at: now)) == [], "it takes none again")
+        for expected in [[], ["-bob 1 @20"]] {
+            now = now + .seconds(3)
+            question = feed.timePassed(at: now).question ?? 0
+            #expect(told(feed.answered(question, with: roster(["alice"], at: 20), at: now)) == expected)
+        }
+        #expect(feed.wakeUp == nil)
+    }
+
     @Test func whoIsSaidToHaveLeftIsGoneAtOnce() {
         var feed = feed(["alice", "bob"])
         let question = feed.doubted().question ?? 0

@@ -83,7 +83,7 @@ struct ReplyTests {
 
     @Test func pagesOfMembersAreTheLeastNamesAfterTheOneGiven() throws {
         let names = (0..<500).map { "user-\($0)" }.shuffled()
-        let reply = Reply.array([.integer(500), bulk("17"), .array(names.map { bulk($0) })])
+        let reply = Reply.array([.integer(500), bulk("17"), .integer(1), .array(names.map { bulk($0) })])
         let sorted = names.compactMap { UserName($0) }.sorted()
         let page = try #require(RosterReply.page(reply, after: sorted[99], limit: 50))
         #expect(page == Roster(members: Array(sorted[100..<150]), count: 500, hasMore: true, revision: 17))
@@ -93,22 +93,24 @@ struct ReplyTests {
             RosterReply.page(reply, after: nil, limit: 0)
                 == Roster(members: [], count: 500, hasMore: true, revision: 17))
         #expect(RosterReply.page(.integer(1), after: nil, limit: 1) == nil)
-        #expect(RosterReply.page(.array([.integer(500), bulk("17")]), after: nil, limit: 1) == nil)
+        #expect(RosterReply.page(.array([.integer(500), bulk("17"), .integer(1)]), after: nil, limit: 1) == nil)
     }
 
     @Test func aRosterNamesAllUsersOrOnlyTheirNumber() throws {
         let alice = try user("alice")
-        let all = Reply.array([.integer(1), bulk("17"), .array([bulk("alice")])])
+        let all = Reply.array([.integer(1), bulk("17"), .integer(1), .array([bulk("alice")])])
         #expect(RosterReply.roster(all) == Roster(members: [alice], count: 1, hasMore: false, revision: 17))
-        let crowd = Reply.array([.integer(501), bulk("17")])
-        #expect(RosterReply.roster(crowd) == Roster(members: [], count: 501, hasMore: true, revision: 17))
+        let crowd = Reply.array([.integer(501), bulk("17"), .integer(0)])
+        #expect(
+            RosterReply.roster(crowd)
+                == Roster(members: [], count: 501, hasMore: true, revision: 17, isConclusive: false))
         let entry = Reply.array([
             .integer(2), bulk("17"), .array([.integer(1), bulk("full")]), bulk("bob"), bulk("alice"),
         ])
         let answer = try #require(RosterReply.entry(entry))
         #expect(answer.roster == Roster(members: [alice, try user("bob")], count: 2, hasMore: false, revision: 17))
         #expect(answer.refusals == [1: .full])
-        for wrong in [.null, .integer(1), .array([]), .array([.integer(1)]), entry] as [Reply] {
+        for wrong in [.null, .integer(1), .array([]), .array([.integer(1)]), .array([.integer(1), bulk("17")]), entry] as [Reply] {
             #expect(RosterReply.roster(wrong) == nil)
         }
     }

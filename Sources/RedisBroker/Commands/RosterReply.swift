@@ -22,10 +22,17 @@ enum RosterReply {
 
     /// What the members script answers when only so many are wanted.
     static func roster(_ reply: Reply) -> Roster? {
-        guard let head = head(reply), head.rest.count <= 1 else { return nil }
-        guard let list = head.rest.first else { return roster(head, names: []) }
-        guard case .array(let names) = list else { return nil }
-        return roster(head, names: names[...])
+        guard let head = head(reply), head.rest.count <= 2, case .integer(let isWritable)? = head.rest.first else {
+            return nil
+        }
+        var names: [Reply] = []
+        if let list = head.rest.dropFirst().first {
+            guard case .array(let all) = list else { return nil }
+            names = all
+        }
+        var roster = roster(head, names: names[...])
+        roster.isConclusive = isWritable == 1
+        return roster
     }
 
     private static func roster(_ head: Head, names: ArraySlice<Reply>) -> Roster {
@@ -52,7 +59,7 @@ enum RosterReply {
     /// Keeps only the least names of a page while it walks through them: a room may have very many users, and all this
     /// happens on an event loop.
     static func page(_ reply: Reply, after user: UserName?, limit: Int) -> Roster? {
-        guard let head = head(reply), head.rest.count == 1, case .array(let parts)? = head.rest.first else {
+        guard let head = head(reply), head.rest.count == 2, case .array(let parts)? = head.rest.last else {
             return nil
         }
         let start = user.map { ByteBuffer(string: $0.text) }

@@ -120,16 +120,19 @@ extension Script {
         return answer
         """
 
-    /// The users of a room.
+    /// The users of a room, and whether they could be changed now: a Redis that lost something and takes no writes
+    /// (`NOREPLICAS`, `READONLY`, `MISCONF`) cannot have got it back yet. Only a command that would write can tell; this one
+    /// has nothing to delete, so nothing is written.
     ///
     /// KEYS: sessions, users. ARGV: above how many users only their number is wanted (-1: never).
-    /// Answers `{number of users, revision, then users}`.
+    /// Answers `{number of users, revision, 1 or 0: takes writes or not, then users}`.
     static let membersSource = """
         \(roomFunctions)
         local room = open(KEYS[1], KEYS[2], '', 0)
         local limit, count = tonumber(ARGV[1]), redis.call('HLEN', room.users)
-        if limit >= 0 and count > limit then return {count, current(room)} end
-        return {count, current(room), redis.call('HKEYS', room.users)}
+        local isWritable = type(redis.pcall('HDEL', room.users, '')) == 'number' and 1 or 0
+        if limit >= 0 and count > limit then return {count, current(room), isWritable} end
+        return {count, current(room), isWritable, redis.call('HKEYS', room.users)}
         """
 
     /// Counts sessions out of a room. Idempotent: who is not there is not announced.

@@ -164,6 +164,25 @@ extension FaultTests.OneRedis {
         }
     }
 
+    @Test("Who is present is lost, and Redis takes no writes for 5 s: nobody is said to have gone")
+    func readOnlyWithoutPresence() async throws {
+        let redis = try redis
+        let traffic = try await Row(
+            section: .store, fault: "Redis loses who is present, and takes no writes for 5 s (`NOREPLICAS`)",
+            seen: "`unavailable`; nobody is said to have gone"
+        ).run { _, traffic in
+            let keys = traffic.rooms.flatMap { ["roost:{\($0)}:sessions", "roost:{\($0)}:users"] }
+            try await redis.command(["DEL"] + keys)
+            try await redis.command("CONFIG", "SET", "min-replicas-to-write", "1")
+            try await redis.command("CLIENT", "KILL", "TYPE", "normal")
+            try await redis.command("CLIENT", "KILL", "TYPE", "pubsub")
+            try await pause(.seconds(5))
+            try await redis.command("CONFIG", "SET", "min-replicas-to-write", "0")
+            traffic.healed()
+        }
+        #expect(traffic.refusals.keys.contains("unavailable"))
+    }
+
     @Test("Redis is full (noeviction) for 3 s: refused until there is room, then all goes on")
     func full() async throws {
         let redis = try redis
