@@ -12,13 +12,6 @@ struct DescriptorReserve: Sendable, Equatable {
         ceiling = limit.map { $0 - min(64, $0 / 4) } ?? .max
     }
 
-    /// Whether a connection that was just accepted leaves enough of them.
-    func allows(_ channel: any Channel) -> Bool {
-        let number = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
-            of: NIOBSDSocket.Handle.self
-        ) { Int($0) }
-        return allows(number ?? 0)
-    }
-
+    /// Whether a connection that was just accepted, as this number, leaves enough of them.
     func allows(_ number: Int) -> Bool { number < ceiling }
 }

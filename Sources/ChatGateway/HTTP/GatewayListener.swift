@@ -99,7 +99,6 @@ package final class GatewayListener: Service, Sendable {
             proxies: configuration.proxies,
             pendingHandshakes: configuration.pendingHandshakes,
             maxBodyBytes: configuration.maxBodyBytes,
-            isPlain: foundation == nil,
             idleTimeout: configuration.idleTimeout,
             dispatch: { exchange in
                 if let refusal = load.begin() { return refusal }
@@ -216,21 +215,26 @@ package final class GatewayListener: Service, Sendable {
         return ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: configuration.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            // One newcomer in each turn of the loop: the others wait in the system's queue, at no cost.
-            .serverChannelOption(.maxMessagesPerRead, value: 1)
+            // Some newcomers in each turn of the loop: the others wait in the system's queue, at no cost.
+            .serverChannelOption(.maxMessagesPerRead, value: 4)
             .serverChannelInitializer { [logger, pending = setting.pendingHandshakes] channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(AcceptPause(pending: pending, logger: logger))
                 }
             }
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(.recvAllocator, value: receiving)
-            // Whoever sends more than one buffer's worth waits for the others in between.
-            .childChannelOption(.maxMessagesPerRead, value: 1)
-            .childChannelOption(.writeBufferWaterMark, value: waterMarks)
+            // At once, as the bootstrap's own child options take a future each, and ten times as long.
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try self.prepare(channel) }
+                channel.eventLoop.makeCompletedFuture {
+                    if let options = channel.syncOptions {
+                        try options.setOption(.tcpOption(.tcp_nodelay), value: 1)
+                        try options.setOption(.allowRemoteHalfClosure, value: true)
+                        try options.setOption(.recvAllocator, value: receiving)
+                        // Whoever sends more than one buffer's worth waits for the others in between.
+                        try options.setOption(.maxMessagesPerRead, value: 1)
+                        try options.setOption(.writeBufferWaterMark, value: waterMarks)
+                    }
+                    try self.prepare(channel)
+                }
             }
     }
 
@@ -238,16 +242,17 @@ package final class GatewayListener: Service, Sendable {
         guard let share = shares[ObjectIdentifier(channel.eventLoop)] else {
             throw ChannelError.inappropriateOperationForState
         }
+        let pipeline = channel.pipeline.syncOperations
+        let socket = try pipeline.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { $0 }
         // There is nobody to talk to yet, so it is closed without a word.
-        guard DescriptorReserve(limit: configuration.descriptorLimit).allows(channel) else {
+        guard DescriptorReserve(limit: configuration.descriptorLimit).allows(Int(socket ?? 0)) else {
             setting.pendingHandshakes.drop()
             return channel.close(promise: nil)
         }
         let peer = channel.remoteAddress?.ipAddress ?? ""
         let address = setting.proxies.isTrusted(peer) ? nil : peer
         guard setting.pendingHandshakes.begin(address) else { return channel.close(promise: nil) }
-        let pipeline = channel.pipeline.syncOperations
-        let gate = ReceptionGate(reception: share.reception)
+        let gate = ReceptionGate(reception: share.reception, address: peer)
         try pipeline.addHandler(gate)
         try foundation?(channel)
         let limits = configuration.limits
@@ -265,7 +270,8 @@ package final class GatewayListener: Service, Sendable {
         try pipeline.addHandler(decoder)
         try pipeline.addHandler(
             UpgradeSwitch(
-                setting: setting, wheel: share.wheel, compression: share.compression, pendingAddress: address,
-                gate: gate, meter: meter, encoder: encoder, decoder: decoder))
+                setting: setting, wheel: share.wheel, compression: share.compression, peer: peer,
+                socket: foundation == nil ? socket : nil, pendingAddress: address, gate: gate, meter: meter,
+                encoder: encoder, decoder: decoder))
     }
 }

@@ -40,12 +40,13 @@ struct HandshakeValidator: Sendable {
     }
 
     func judge(_ head: HTTPRequestHead, peerAddress: String) -> Verdict {
-        if let refusal = oversize(head) { return .refuse(refusal) }
+        let fields = HandshakeFields(head.headers)
+        if let refusal = oversize(head, fields) { return .refuse(refusal) }
         let (path, query) = Self.split(head.uri)
         guard let socketPath = SocketRequest.Path(rawValue: path), socketPath != .echo || isEchoEnabled else {
-            return plain(head)
+            return plain(head, fields)
         }
-        switch handshake(head, path: socketPath, query: query, peerAddress: peerAddress) {
+        switch handshake(head, fields, path: socketPath, query: query, peerAddress: peerAddress) {
         case .success(let handshake): return .upgrade(handshake)
         case .failure(let refusal): return .refuse(refusal)
         }
@@ -61,65 +62,61 @@ struct HandshakeValidator: Sendable {
                 "more than \(limits.headerFields) header fields or \(limits.headerBytes) bytes of them")
     }
 
-    private func oversize(_ head: HTTPRequestHead) -> HTTPRefusal? {
+    private func oversize(_ head: HTTPRequestHead, _ fields: HandshakeFields) -> HTTPRefusal? {
         if head.uri.utf8.count > limits.requestTargetBytes { return overflow(withinTarget: true) }
-        let bytes = head.headers.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count }
-        if bytes > limits.headerBytes || head.headers.count > limits.headerFields {
+        if fields.bytes > limits.headerBytes || head.headers.count > limits.headerFields {
             return overflow(withinTarget: false)
         }
         return nil
     }
 
-    private func plain(_ head: HTTPRequestHead) -> Verdict {
-        if Self.lists("websocket", in: head.headers, "Upgrade") {
+    private func plain(_ head: HTTPRequestHead, _ fields: HandshakeFields) -> Verdict {
+        if fields.upgradesToWebSocket {
             return .refuse(HTTPRefusal(.notFound, .notFound, "there is no WebSocket here; it is at /ws"))
         }
-        if head.isHTTP11, Self.host(of: head) == nil {
+        if head.isHTTP11, fields.host == nil {
             return .refuse(HTTPRefusal(.badRequest, .badRequest, "exactly one valid Host is needed"))
         }
         return .plain
     }
 
     private func handshake(
-        _ head: HTTPRequestHead, path: SocketRequest.Path, query: Substring, peerAddress: String
+        _ head: HTTPRequestHead, _ fields: HandshakeFields, path: SocketRequest.Path, query: Substring,
+        peerAddress: String
     ) -> Result<Handshake, HTTPRefusal> {
-        let headers = head.headers
         guard head.method == .GET else {
             return .failure(
                 HTTPRefusal(
                     .methodNotAllowed, .methodNotAllowed, "a WebSocket is opened with GET",
                     headers: ["Allow": "GET"]))
         }
-        guard headers.contains(name: "Upgrade") else {
+        guard fields.hasUpgrade else {
             return .failure(Self.upgradeRequired("this is a WebSocket endpoint: send Upgrade: websocket"))
         }
-        guard headers["Sec-WebSocket-Version"] == ["13"] else {
+        guard fields.versions == ["13"] else {
             return .failure(Self.upgradeRequired("only version 13 of the WebSocket protocol is spoken here"))
         }
         guard head.isHTTP11 else { return Self.bad("HTTP/1.1 is needed") }
-        guard !headers.contains(name: "Transfer-Encoding"), headers["Content-Length"].allSatisfy({ $0 == "0" })
-        else { return Self.bad("a handshake has no body") }
-        guard let host = Self.host(of: head) else { return Self.bad("exactly one valid Host is needed") }
-        guard Self.lists("upgrade", in: headers, "Connection") else {
+        guard !fields.hasBody else { return Self.bad("a handshake has no body") }
+        guard let host = fields.host else { return Self.bad("exactly one valid Host is needed") }
+        guard fields.connectionUpgrades else {
             return Self.bad("Connection must contain Upgrade")
         }
-        guard Self.lists("websocket", in: headers, "Upgrade") else {
+        guard fields.upgradesToWebSocket else {
             return Self.bad("Upgrade must contain websocket")
         }
-        let keys = headers["Sec-WebSocket-Key"]
-        guard keys.count == 1, let key = keys.first, Self.isKey(key) else {
+        guard fields.keys.count == 1, let key = fields.keys.first, Self.isKey(key) else {
             return Self.bad("exactly one Sec-WebSocket-Key of 16 bytes in base64 is needed")
         }
         guard let items = QueryItems.parse(query) else {
             return Self.bad("the query is not percent-encoded UTF-8")
         }
-        let offered = headers[canonicalForm: "Sec-WebSocket-Protocol"].map(String.init)
         let request = SocketRequest(
-            path: path, query: items, headers: headers, host: host, peerAddress: peerAddress,
-            offeredProtocols: offered)
-        let selected = offered.contains(Self.subprotocol) ? Self.subprotocol : nil
+            path: path, query: items, headers: head.headers, host: host, peerAddress: peerAddress,
+            offeredProtocols: fields.protocols)
+        let selected = fields.protocols.contains(Self.subprotocol) ? Self.subprotocol : nil
         let compression =
-            isCompressionEnabled ? CompressionAgreement(offers: headers["Sec-WebSocket-Extensions"]) : nil
+            isCompressionEnabled ? CompressionAgreement(offers: head.headers["Sec-WebSocket-Extensions"]) : nil
         return .success(Handshake(request: request, key: key, selectedProtocol: selected, compression: compression))
     }
 
@@ -136,30 +133,14 @@ struct HandshakeValidator: Sendable {
     /// Path and query of a request target in origin or absolute form (RFC 9112, section 3.2).
     static func split(_ target: String) -> (path: String, query: Substring) {
         var rest = target[...]
-        let lower = target.prefix(8).lowercased()
-        for scheme in ["http://", "https://"] where lower.hasPrefix(scheme) {
-            rest = rest.dropFirst(scheme.count).drop { $0 != "/" && $0 != "?" }
-        }
-        let path = rest.prefix { $0 != "?" }
-        return (String(path), rest[path.endIndex...].dropFirst())
-    }
-
-    private static func lists(_ token: String, in headers: HTTPHeaders, _ name: String) -> Bool {
-        headers[canonicalForm: name].contains { $0.lowercased() == token }
-    }
-
-    private static func host(of head: HTTPRequestHead) -> String? {
-        let hosts = head.headers["Host"]
-        guard hosts.count == 1, let host = hosts.first, !host.isEmpty else { return nil }
-        let isHost = host.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "a")...UInt8(ascii: "z"):
-                true
-            default: ".-_~:%[]".utf8.contains(byte)
+        if !target.utf8.starts(with: "/".utf8) {
+            let lower = target.prefix(8).lowercased()
+            for scheme in ["http://", "https://"] where lower.hasPrefix(scheme) {
+                rest = rest.dropFirst(scheme.count).drop { $0 != "/" && $0 != "?" }
             }
         }
-        return isHost ? host : nil
+        let path = rest.utf8.prefix { $0 != UInt8(ascii: "?") }
+        return (String(rest[..<path.endIndex]), rest[path.endIndex...].dropFirst())
     }
 
     /// 16 bytes in base64 are 22 digits and two of padding.

@@ -1,3 +1,5 @@
+import NIOHTTP1
+
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -42,6 +44,13 @@ package struct ProxyTrust: Sendable, Equatable {
     /// Where a request comes from: the nearest address that is no proxy of ours. The list is read from its end, which the
     /// nearest proxy wrote.
     ///
+    /// - Parameters:
+    ///   - peer: the socket's other end.
+    ///   - headers: looked into for `X-Forwarded-For` if the peer is trusted.
+    func client(of peer: String, forwardedFor headers: HTTPHeaders) -> String {
+        ranges.isEmpty ? peer : client(of: peer, forwardedFor: headers["X-Forwarded-For"])
+    }
+
     /// - Parameter peer: the socket's other end.
     func client(of peer: String, forwardedFor fields: [String]) -> String {
         guard !ranges.isEmpty, isTrusted(peer) else { return peer }

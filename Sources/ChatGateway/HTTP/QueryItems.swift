@@ -4,10 +4,9 @@ enum QueryItems {
     /// of a repeated item the first counts.
     static func parse(_ query: Substring) -> [String: String]? {
         var items: [String: String] = [:]
-        for item in query.split(separator: "&", omittingEmptySubsequences: true) {
-            let halves = item.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard let name = halves.first, let name = decode(name),
-                let value = halves.count > 1 ? decode(halves[1]) : ""
+        for item in query.utf8.split(separator: UInt8(ascii: "&")) {
+            let end = item.firstIndex(of: UInt8(ascii: "=")) ?? item.endIndex
+            guard let name = decode(Substring(item[..<end])), let value = decode(Substring(item[end...].dropFirst()))
             else { return nil }
             if items[name] == nil { items[name] = value }
         }

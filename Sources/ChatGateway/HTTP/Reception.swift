@@ -1,8 +1,8 @@
 import NIOCore
 
 /// Where strangers, connections that have not become WebSockets, wait for their event loop, which belongs to everybody
-/// else for half of the time (``TurnTaking``). So each of them delays those who are in by no more than one, however
-/// many come.
+/// else for half of the time (``TurnTaking``). So they delay those who are in by no more than a slice, however many
+/// come.
 ///
 /// `@unchecked Sendable`: used by connections only, on the loop that they and it belong to.
 final class Reception: @unchecked Sendable {
@@ -47,11 +47,9 @@ final class Reception: @unchecked Sendable {
     private func serveNext() {
         while let gate = turns.next(at: .now()) {
             pending.endDelay()
-            // Who has gone meanwhile costs nothing.
-            guard gate.isWaiting else { continue }
-            gate.serve()
-            break
+            // Of who has gone meanwhile nothing is left to be served.
+            if gate.isWaiting { gate.serve() }
+            endTurn()
         }
-        endTurn()
     }
 }

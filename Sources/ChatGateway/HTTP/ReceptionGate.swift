@@ -24,13 +24,16 @@ final class ReceptionGate: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     private let reception: Reception
+    /// Where the connection comes from.
+    private let address: String
     private var state = State.closed
     private var context: ChannelHandlerContext?
     /// The connection has become a WebSocket.
     private var isDone = false
 
-    init(reception: Reception) {
+    init(reception: Reception, address: String) {
         self.reception = reception
+        self.address = address
     }
 
     var isWaiting: Bool {
@@ -68,7 +71,7 @@ final class ReceptionGate: ChannelDuplexHandler, RemovableChannelHandler {
                 context.fireChannelRead(data)
             } else {
                 state = .waiting(Visit(bytes: Self.unwrapInboundIn(data)))
-                reception.wait(self, address: context.channel.remoteAddress?.ipAddress ?? "")
+                reception.wait(self, address: address)
             }
         case .open:
             context.fireChannelRead(data)

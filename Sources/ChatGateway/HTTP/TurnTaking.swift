@@ -1,20 +1,25 @@
 import NIOCore
 
-/// Who is served when, where many want something of one: one at a time, one address after the other, and after each a
-/// rest for as long as that one took. Pure: time is an argument.
+/// Who is served when, where many want something of one: one after the other, one address after the other, until a slice
+/// of time is used up; then a rest for as long as that took. Pure: time is an argument.
 struct TurnTaking<Visitor> {
-    /// No turn follows the one before sooner, so that others come in between.
+    /// Turns that begin within it share the loop's other costs, its system calls above all; who is in waits no longer
+    /// for strangers than this and the last one's turn.
+    private static var slice: TimeAmount { .microseconds(200) }
+
+    /// No rest is shorter, so that others come in between.
     private static var shortestRest: TimeAmount { .microseconds(20) }
 
     private var queue = FairQueue<Visitor>()
     private var beganAt: NIODeadline?
-    private var nextTurn = NIODeadline.uptimeNanoseconds(0)
+    /// What the turns since the last rest took.
+    private var used = TimeAmount.zero
+    private var endedAt = NIODeadline.uptimeNanoseconds(0)
 
     /// Whether somebody who comes now may be served at once, as nobody else is or waits. Its turn has begun then.
     mutating func arrived(at now: NIODeadline) -> Bool {
-        guard queue.isEmpty, beganAt == nil, now >= nextTurn else { return false }
-        beganAt = now
-        return true
+        guard queue.isEmpty else { return false }
+        return begin(at: now)
     }
 
     /// Somebody has to wait.
@@ -22,22 +27,36 @@ struct TurnTaking<Visitor> {
         queue.append(visitor, of: address)
     }
 
-    /// Whose turn it is now, which has begun; nil when nobody waits.
+    /// Whose turn it is now, which has begun; nil when nobody waits, or a rest is due first.
     mutating func next(at now: NIODeadline) -> Visitor? {
-        guard let visitor = queue.popFirst() else { return nil }
+        guard !queue.isEmpty, begin(at: now) else { return nil }
+        return queue.popFirst()
+    }
+
+    private mutating func begin(at now: NIODeadline) -> Bool {
+        guard beganAt == nil else { return false }
+        if now >= endedAt + rest {
+            used = .zero
+        } else if used >= Self.slice {
+            return false
+        }
         beganAt = now
-        return visitor
+        return true
     }
 
     /// A turn is over. Does nothing when none has begun.
     mutating func ended(at now: NIODeadline) {
         guard let beganAt else { return }
         self.beganAt = nil
-        nextTurn = now + max(now - beganAt, Self.shortestRest)
+        used = used + (now - beganAt)
+        endedAt = now
     }
+
+    /// What is due when the slice is used up.
+    private var rest: TimeAmount { max(used, Self.shortestRest) }
 
     /// When ``next(at:)`` is to be asked; nil while nobody waits.
     func wakeUp(at now: NIODeadline) -> NIODeadline? {
-        queue.isEmpty ? nil : max(nextTurn, now + Self.shortestRest)
+        queue.isEmpty ? nil : max(endedAt + rest, now + Self.shortestRest)
     }
 }

@@ -1,7 +1,6 @@
 import ChatProtocol
 import NIOCore
 import NIOHTTP1
-import NIOWebSocket
 
 /// What connections of one event loop share.
 struct ConnectionSetting: Sendable {
@@ -11,8 +10,6 @@ struct ConnectionSetting: Sendable {
     var proxies: ProxyTrust
     var pendingHandshakes: PendingHandshakes
     var maxBodyBytes: Int
-    /// There is no TLS below HTTP.
-    var isPlain: Bool
     /// How long a connection may stay open between two requests.
     var idleTimeout: TimeAmount
     /// Hands a request to the routes; a refusal when they cannot take it.
@@ -29,6 +26,10 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
     private let wheel: HeartbeatWheel
     private let compression: LoopCompression?
     private let gate: ReceptionGate
+    /// The other end of the socket.
+    private let peer: String
+    /// Nil where TLS is below HTTP.
+    private let socket: CInt?
     private let meter: HeadMeter
     private let encoder: HTTPResponseEncoder
     private let decoder: ByteToMessageHandler<HTTPRequestDecoder>
@@ -46,16 +47,20 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
     private var lifeline: AsyncStream<Never>.Continuation?
 
     /// - Parameters:
+    ///   - peer: the IP address of the socket's other end; empty for a socket without one.
+    ///   - socket: takes the bytes of HTTP as they are; nil when they change on their way to it.
     ///   - pendingAddress: what the connection is counted by until its first request is here.
     ///   - gate, meter, encoder, decoder: go from the pipeline when the connection becomes a WebSocket.
     init(
-        setting: ConnectionSetting, wheel: HeartbeatWheel, compression: LoopCompression?, pendingAddress: String?,
-        gate: ReceptionGate, meter: HeadMeter, encoder: HTTPResponseEncoder,
-        decoder: ByteToMessageHandler<HTTPRequestDecoder>
+        setting: ConnectionSetting, wheel: HeartbeatWheel, compression: LoopCompression?, peer: String, socket: CInt?,
+        pendingAddress: String?, gate: ReceptionGate, meter: HeadMeter,
+        encoder: HTTPResponseEncoder, decoder: ByteToMessageHandler<HTTPRequestDecoder>
     ) {
         self.setting = setting
         self.wheel = wheel
         self.compression = compression
+        self.peer = peer
+        self.socket = socket
         self.pendingAddress = pendingAddress
         self.gate = gate
         self.meter = meter
@@ -79,8 +84,7 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
         switch part {
         case .head(let head):
             endHandshake()
-            peerAddress = setting.proxies.client(
-                of: context?.channel.remoteAddress?.ipAddress ?? "", forwardedFor: head.headers["X-Forwarded-For"])
+            peerAddress = setting.proxies.client(of: peer, forwardedFor: head.headers)
             let verdict = setting.validator.judge(head, peerAddress: peerAddress)
             run(machine.receivedHead(head, verdict))
         case .body(let bytes):
@@ -177,34 +181,14 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
 
     // MARK: WebSocket
 
-    /// Kept for the accept key only, which it knows how to compute.
-    private static let upgrader = NIOTypedWebSocketServerUpgrader<Void>(
-        shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture([:]) },
-        upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededVoidFuture() })
-
     private func upgrade(_ handshake: Handshake, context: ChannelHandlerContext) {
-        let essence = HTTPRequestHead(
-            version: .http1_1, method: .GET, uri: "/",
-            headers: ["Sec-WebSocket-Key": handshake.key, "Sec-WebSocket-Version": "13"])
-        Self.upgrader
-            .buildUpgradeResponse(channel: context.channel, upgradeRequest: essence, initialResponseHeaders: [:])
-            .assumeIsolated()
-            .whenComplete { result in
-                switch result {
-                case .success(let headers): self.open(handshake, headers)
-                case .failure: self.context?.close(promise: nil)
-                }
-            }
-    }
-
-    private func open(_ handshake: Handshake, _ headers: HTTPHeaders) {
-        guard let context, context.channel.isActive else { return }
+        guard context.channel.isActive else { return }
         switch setting.doorkeeper.admit(handshake.request, on: context.eventLoop) {
         case .failure(let refusal):
             refuse(refusal, context: context)
         case .success(let session):
             do {
-                try hand(over: context, to: session, handshake, headers)
+                try hand(over: context, to: session, handshake)
             } catch {
                 // The pipeline is gone, so the connection is: the session has to hear it.
                 session.closed(.lost)
@@ -214,34 +198,23 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func hand(
-        over context: ChannelHandlerContext, to session: any WebSocketSession, _ handshake: Handshake,
-        _ headers: HTTPHeaders
+        over context: ChannelHandlerContext, to session: any WebSocketSession, _ handshake: Handshake
     ) throws {
         let pipeline = context.pipeline.syncOperations
         let isEcho = handshake.request.path == .echo
         let connection = WebSocketConnection(
             session: session,
             wheel: isEcho ? HeartbeatWheel(eventLoop: wheel.eventLoop, limits: setting.limits.forConformance) : wheel,
-            peerAddress: handshake.request.peerAddress, isPlain: setting.isPlain, agreement: handshake.compression,
+            peerAddress: handshake.request.peerAddress, socket: socket, agreement: handshake.compression,
             compression: compression)
         try pipeline.addHandler(connection, position: .after(self))
-        var headers = headers
-        if let selected = handshake.selectedProtocol {
-            headers.add(name: "Sec-WebSocket-Protocol", value: selected)
-        }
-        if let agreement = handshake.compression {
-            headers.add(name: "Sec-WebSocket-Extensions", value: agreement.answer)
-        }
-        let head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: headers)
-        context.write(Self.wrapOutboundOut(.head(head)), promise: nil)
-        context.write(Self.wrapOutboundOut(.end(nil)), promise: nil)
         wheel.clearDeadline(of: self)
         setAutoRead(true)
         gate.retire()
         _ = pipeline.removeHandler(meter)
         _ = pipeline.removeHandler(encoder)
         _ = pipeline.removeHandler(self)
-        connection.start()
+        connection.start(answer: handshake.answer)
         // Last: the frames that came with the handshake go straight to the connection, a tick later, when the read
         // that brought them is over. So its end is told once more.
         pipeline.removeHandler(decoder).assumeIsolated().whenComplete { _ in

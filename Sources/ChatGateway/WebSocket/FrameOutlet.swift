@@ -26,17 +26,13 @@ final class FrameOutlet {
 
     /// Sends directly from now on. Only for a channel that hands bytes to its socket as they are: one with TLS has a
     /// socket, too.
-    func open(_ channel: any Channel) {
+    ///
+    /// - Parameter socket: stays open until ``close()``.
+    func open(socket: CInt) {
         #if os(Linux)
-        let descriptor = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
-            of: NIOBSDSocket.Handle.self
-        ) { $0 }
-        open(socket: descriptor ?? -1)
+        descriptor = socket
         #endif
     }
-
-    /// - Parameter socket: stays open until ``close()``.
-    func open(socket: CInt) { descriptor = socket }
 
     /// The channel is about to close the socket, or has: its number may be another connection's next.
     func close() {

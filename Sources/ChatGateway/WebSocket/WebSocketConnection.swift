@@ -21,7 +21,6 @@ package final class WebSocketConnection: ChannelInboundHandler {
     private var seat: Int?
     private var context: ChannelHandlerContext?
     private let outlet = FrameOutlet()
-    private let isPlain: Bool
     private var session: (any WebSocketSession)?
     private var machine = StateMachine()
     private var decoder: FrameDecoder
@@ -48,15 +47,14 @@ package final class WebSocketConnection: ChannelInboundHandler {
     private var isReportingWritability = false
     private var hasReportedEnd = false
 
-    /// - Parameter isPlain: nothing in the channel changes bytes on their way to the socket, as TLS would.
+    /// - Parameter socket: may be written to directly; nil when the channel changes bytes on their way to it, as TLS does.
     package init(
-        session: any WebSocketSession, wheel: HeartbeatWheel, peerAddress: String, isPlain: Bool = false,
+        session: any WebSocketSession, wheel: HeartbeatWheel, peerAddress: String, socket: CInt? = nil,
         agreement: CompressionAgreement? = nil, compression: LoopCompression? = nil
     ) {
         self.agreement = agreement
         self.compression = agreement == nil ? nil : compression
         self.eventLoop = wheel.eventLoop
-        self.isPlain = isPlain
         self.session = session
         self.wheel = wheel
         self.peerAddress = peerAddress
@@ -67,15 +65,16 @@ package final class WebSocketConnection: ChannelInboundHandler {
         self.budget = FrameBudget(
             framesPerSecond: limits.framesPerSecond, bytesPerSecond: limits.bytesPerSecond,
             longest: limits.maxMessageBytes, at: wheel.eventLoop.now)
+        if let socket { outlet.open(socket: socket) }
     }
 
     private var limits: WebSocketLimits { wheel.limits }
 
-    /// Tells the session that it may speak, and sends what it says together with what was written before it. The
-    /// handler must be in the pipeline, and nothing below it that takes anything but bytes.
-    package func start() {
+    /// Answers the handshake and tells the session that it may speak; what it says travels with the answer. The handler
+    /// must be in the pipeline, and nothing below it that takes anything but bytes.
+    package func start(answer: ByteBuffer = ByteBuffer()) {
         eventLoop.assertInEventLoop()
-        if isPlain, let context { outlet.open(context.channel) }
+        if answer.readableBytes > 0 { write(answer) }
         session?.opened(self)
         flushNow()
     }

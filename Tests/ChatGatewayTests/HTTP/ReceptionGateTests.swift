@@ -35,7 +35,7 @@ struct ReceptionGateTests {
 
         init(_ reception: Reception, on loop: EmbeddedEventLoop) throws {
             channel = EmbeddedChannel(loop: loop)
-            gate = ReceptionGate(reception: reception)
+            gate = ReceptionGate(reception: reception, address: "")
             try channel.pipeline.syncOperations.addHandlers([reads, gate, recorder])
         }
 

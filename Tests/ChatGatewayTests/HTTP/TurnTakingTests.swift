@@ -18,19 +18,26 @@ struct TurnTakingTests {
         #expect(turns.arrived(at: at(200)) == true)
     }
 
-    @Test("Who comes while another is served, or in the rest after it, waits for as long as that one took")
+    @Test("Several are served in one slice; who comes when it is used up, waits for as long as they took")
     func rest() {
         var turns = TurnTaking<Int>()
         #expect(turns.arrived(at: at(0)) == true)
-        #expect(turns.arrived(at: at(50)) == false)
-        turns.ended(at: at(100))
-        #expect(turns.arrived(at: at(199)) == false)
+        #expect(turns.arrived(at: at(50)) == false, "another is served")
+        turns.ended(at: at(150))
+        #expect(turns.arrived(at: at(160)) == true, "the slice is not used up")
+        turns.ended(at: at(260))
+        // 250 in all.
+        #expect(turns.arrived(at: at(509)) == false)
         turns.waits(1, address: "a")
-        #expect(turns.wakeUp(at: at(120)) == at(200))
-        #expect(turns.next(at: at(205)) == 1)
-        turns.ended(at: at(405))
-        #expect(turns.arrived(at: at(604)) == false)
-        #expect(turns.arrived(at: at(605)) == true)
+        turns.waits(2, address: "a")
+        #expect(turns.wakeUp(at: at(270)) == at(510))
+        #expect(turns.next(at: at(509)) == nil)
+        #expect(turns.next(at: at(510)) == 1)
+        turns.ended(at: at(709))
+        #expect(turns.next(at: at(709)) == 2, "199 are less than a slice")
+        turns.ended(at: at(809))
+        #expect(turns.arrived(at: at(1_107)) == false)
+        #expect(turns.arrived(at: at(1_108)) == true)
     }
 
     @Test("Nobody overtakes who waits, though the rest is over")
@@ -47,5 +54,14 @@ struct TurnTakingTests {
         #expect(turns.next(at: at(1021)) == nil)
         turns.ended(at: at(1022))
         #expect(turns.arrived(at: at(1041)) == true)
+    }
+
+    @Test("Who rests anyway begins a new slice")
+    func restInBetween() {
+        var turns = TurnTaking<Int>()
+        for time in stride(from: Int64(0), to: 3_000, by: 300) {
+            #expect(turns.arrived(at: at(time)) == true)
+            turns.ended(at: at(time + 150))
+        }
     }
 }
