@@ -33,10 +33,10 @@ export const contenders = {
             "--path", "/ws?user={user}", "--join", '{"type":"join","room":"{room}"}', "--ready", '"joined"',
             "--publish", '{"type":"message","room":"{room}","text":"{marker}{pad}"}',
         ],
-        // One event loop, as it has one core, and none of the limits that protect a gateway from single clients.
-        command: ({ port, operations, redis, index, executable }) => [
+        // One event loop for each core, and none of the limits that protect a gateway from single clients.
+        command: ({ port, operations, redis, index, executable, loops }) => [
             executable, "serve", "--node", `bench-${index}`, "--redis", `redis://127.0.0.1:${redis}`,
-            "--listen", `127.0.0.1:${port}`, "--ops-listen", `127.0.0.1:${operations}`, "--loops", 1,
+            "--listen", `127.0.0.1:${port}`, "--ops-listen", `127.0.0.1:${operations}`, "--loops", loops,
             "--messages-per-second", 0, "--joins-per-second", 0, "--max-pending-handshakes", 0, "--log-level", "error",
         ],
         ready: async ({ gateway, operations }) => {
@@ -78,13 +78,13 @@ export const contenders = {
     },
 };
 
-/** Starts a gateway, and waits until it takes clients. */
-export async function startGateway(name, index, core, { redis, tools, scratch, executable }) {
+/** Starts a gateway on these cores, and waits until it takes clients. */
+export async function startGateway(name, index, cores, { redis, tools, scratch, executable }) {
     const contender = contenders[name];
     const [port, operations] = [await freePort(), await freePort()];
-    const place = { redis, tools, scratch, executable, index, port, operations };
+    const place = { redis, tools, scratch, executable, index, port, operations, loops: cores.length };
     const { title, command, environment } = contender;
-    place.gateway = new Child(title, core, command(place), { environment });
+    place.gateway = new Child(title, cores.join(","), command(place), { environment });
     await contender.ready(place);
     return place;
 }

@@ -10,6 +10,12 @@ import { workloads } from "./workloads.mjs";
 export async function measure(workloadName, contenderName, plan) {
     const workload = workloads[workloadName];
     const [gatewayCore, otherCore] = plan.cores;
+    if (!workload.spreads) return measureOn([gatewayCore], otherCore, workload, contenderName, plan);
+    const alone = await measureOn([gatewayCore], otherCore, workload, contenderName, plan);
+    return { ...(await measureOn([gatewayCore, otherCore], otherCore, workload, contenderName, plan)), alone };
+}
+
+async function measureOn(gatewayCores, otherCore, workload, contenderName, plan) {
     const redisPort = await freePort();
     const children = [];
     try {
@@ -21,7 +27,7 @@ export async function measure(workloadName, contenderName, plan) {
         await until(redis, async () => (await ask(redisPort, "PING\r\n"))?.startsWith("+PONG"));
         const places = [];
         for (let index = 1; index <= (workload.nodes ?? 1); index++) {
-            const place = await startGateway(contenderName, index, gatewayCore, { ...plan, redis: redisPort });
+            const place = await startGateway(contenderName, index, gatewayCores, { ...plan, redis: redisPort });
             children.push(place.gateway);
             places.push(place);
         }

@@ -22,7 +22,8 @@ const paced = (title, options) => ({
 
 /**
  * By name, in the order of the table. `load` is what the load generator is told; `rows` are name, unit and value of
- * each row; `nodes` how many gateways there are; `without` who cannot take part.
+ * each row; `nodes` how many gateways there are; `without` who cannot take part; with `spreads` there is first one event
+ * loop on one core, of which the result is `alone`, then one on each of two.
  */
 export const workloads = {
     W1: {
@@ -40,6 +41,16 @@ export const workloads = {
             ["W2: deliveries", "/s", deliveriesPerSecond],
             ["W2: CPU per delivery", "µs", cpuPerDelivery],
             ["W2: CPU of Redis per message", "µs", redisPerMessage],
+        ],
+    },
+    loops: {
+        what: "W2 with one event loop, and with two on two cores, which the load generator and Redis use, too: by CPU",
+        load: [...manyRooms, "--window", 4],
+        spreads: true,
+        without: ["floor", "coalesced", "node", "nchan"],
+        rows: [
+            ["what two event loops carry, of one", "times",
+                (result) => (2 * cpuPerDelivery(result.alone)) / cpuPerDelivery(result)],
         ],
     },
     paced: {
