@@ -17,35 +17,33 @@ package final class WebSocketConnection: ChannelInboundHandler {
     /// Whether little enough waits unsent that more may be sent without a second thought.
     package private(set) var isWritable = true
 
-    private let wheel: HeartbeatWheel
+    let wheel: HeartbeatWheel
     private var seat: Int?
-    private var context: ChannelHandlerContext?
+    var context: ChannelHandlerContext?
     private let outlet = FrameOutlet()
-    private var session: (any WebSocketSession)?
-    private var machine = StateMachine()
-    private var decoder: FrameDecoder
-    private var keepAlive = KeepAlive()
-    private var budget: FrameBudget
+    var session: (any WebSocketSession)?
+    var machine = StateMachine()
+    var decoder: FrameDecoder
+    var keepAlive = KeepAlive()
+    var budget: FrameBudget
     private let agreement: CompressionAgreement?
     /// Of the loop; nil where no compression was agreed on.
     private let compression: LoopCompression?
     /// Nothing is read for a while, because the client has sent more frames than it may.
-    private var isPaced = false
+    var isPaced = false
     /// What was read and has not had its turn; nothing more is read meanwhile.
-    private var rest: ByteBuffer?
-    private var isGoingOn = false
-    /// A longer burst of small frames would keep all others of the loop waiting.
-    private static let eventsInATurn = 128
+    var rest: ByteBuffer?
+    var isGoingOn = false
     /// Between a read and the end of its burst; output is flushed then, all at once.
-    private var isReading = false
+    var isReading = false
     private var hasUnflushedOutput = false
     /// Bytes written since the connection ceased to be writable, as far as they were not seen to leave.
     private var excess = 0
     /// The latest ping that came while not writable. Only that one is answered (RFC 6455, section 5.5.3).
-    private var owedPong: ByteBuffer?
+    var owedPong: ByteBuffer?
     private var reportedWritability = true
     private var isReportingWritability = false
-    private var hasReportedEnd = false
+    var hasReportedEnd = false
 
     /// - Parameter socket: may be written to directly; nil when the channel changes bytes on their way to it, as TLS does.
     package init(
@@ -68,7 +66,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
         if let socket { outlet.open(socket: socket) }
     }
 
-    private var limits: WebSocketLimits { wheel.limits }
+    var limits: WebSocketLimits { wheel.limits }
 
     /// Answers the handshake and tells the session that it may speak; what it says travels with the answer. The handler
     /// must be in the pipeline, and nothing below it that takes anything but bytes.
@@ -146,13 +144,13 @@ package final class WebSocketConnection: ChannelInboundHandler {
 
     // MARK: Output
 
-    private func write(_ bytes: ByteBuffer) {
+    func write(_ bytes: ByteBuffer) {
         guard let context else { return }
         hasUnflushedOutput = true
         outlet.write(bytes, to: context)
     }
 
-    private func flushNow() {
+    func flushNow() {
         hasUnflushedOutput = false
         if let context { outlet.flush(context) }
     }
@@ -166,73 +164,12 @@ package final class WebSocketConnection: ChannelInboundHandler {
         }
     }
 
-    private func pong(_ payload: ByteBuffer) {
+    func pong(_ payload: ByteBuffer) {
         if isWritable {
             send(frames: ControlFrame.pong(payload))
         } else {
             owedPong = payload
         }
-    }
-
-    // MARK: Closing
-
-    private func run(_ action: StateMachine.Action) {
-        switch action {
-        case .none:
-            break
-        case .sayClose(let code, let reason):
-            write(ControlFrame.close(code.rawValue, reason: reason))
-            flushNow()
-            awaitPeer()
-        case .answerClose(let code):
-            write(ControlFrame.close(code, reason: ""))
-            shutDown()
-        case .sayCloseAndShutDown(let code, let reason):
-            write(ControlFrame.close(code.rawValue, reason: reason))
-            shutDown()
-        case .shutDown:
-            shutDown()
-        case .cut:
-            context?.close(promise: nil)
-        }
-        reportEnd()
-    }
-
-    /// The peer's answer, or the end of its input, has to be read although output may be stuck.
-    private func awaitPeer() {
-        owedPong = nil
-        // The flush before may have found TCP gone.
-        guard context != nil, machine.state != .closed else { return }
-        wheel.setDeadline(of: self, in: limits.closeTimeout)
-        isPaced = false
-        readOn()
-    }
-
-    private func shutDown() {
-        flushNow()
-        awaitPeer()
-        context?.close(mode: .output, promise: nil)
-    }
-
-    /// Deferred, so that a session never hears of its end in the middle of a call of its own.
-    private func reportEnd() {
-        guard let ending = machine.ending, !hasReportedEnd else { return }
-        hasReportedEnd = true
-        eventLoop.assumeIsolated().execute {
-            let session = self.session
-            self.session = nil
-            session?.closed(ending)
-        }
-    }
-
-    /// First what waits, if something does.
-    private func readOn() {
-        if rest == nil { setAutoRead(true) } else { goOnLater() }
-    }
-
-    private func setAutoRead(_ isOn: Bool) {
-        // Fails only on a channel that is closed.
-        try? context?.channel.syncOptions?.setOption(.autoRead, value: isOn)
     }
 
     // MARK: Channel
@@ -246,106 +183,6 @@ package final class WebSocketConnection: ChannelInboundHandler {
         self.context = nil
         outlet.close()
         leaveWheel()
-    }
-
-    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        isReading = true
-        keepAlive.heard()
-        var bytes = Self.unwrapInboundIn(data)
-        // Only the end of the input can come while something waits.
-        rest?.writeBuffer(&bytes)
-        if rest == nil { handle(bytes, atMost: Self.eventsInATurn) }
-    }
-
-    /// Handles so many events; those that come after them wait until the loop has seen to everybody else.
-    private func handle(_ input: ByteBuffer, atMost limit: Int) {
-        var bytes = input
-        var left = limit
-        while left > 0, let event = decoder.next(&bytes) {
-            handle(event)
-            left -= 1
-        }
-        let cost = decoder.takeCost()
-        if let pause = budget.spend(cost.frames, bytes: cost.bytes, at: eventLoop.now) { pace(pause) }
-        guard left == 0, bytes.readableBytes > 0 else { return }
-        rest = bytes
-        setAutoRead(false)
-        goOnLater()
-    }
-
-    private func goOnLater() {
-        guard !isGoingOn else { return }
-        isGoingOn = true
-        eventLoop.assumeIsolated().execute {
-            self.isGoingOn = false
-            self.goOn()
-        }
-    }
-
-    /// Of a connection that closes the end has to be read whatever else holds.
-    private var mayBeHeard: Bool { machine.state != .open || (isWritable && !isPaced) }
-
-    /// Handles what waits, if the client may be heard.
-    private func goOn() {
-        guard let bytes = rest, mayBeHeard else { return }
-        rest = nil
-        isReading = true
-        handle(bytes, atMost: Self.eventsInATurn)
-        finishReading()
-        if rest == nil, mayBeHeard { setAutoRead(true) }
-    }
-
-    /// Nothing more will come: what waits is all there is.
-    private func handleRest() {
-        guard let bytes = rest else { return }
-        rest = nil
-        isReading = true
-        handle(bytes, atMost: .max)
-        finishReading()
-    }
-
-    private func pace(_ pause: TimeAmount) {
-        // While a connection closes the end has to be read; a wait that is under way goes on after what it did not see.
-        guard machine.state == .open, !isPaced else { return }
-        isPaced = true
-        session?.paced()
-        setAutoRead(false)
-        eventLoop.assumeIsolated().scheduleTask(in: pause) { [weak self] in self?.paid() }
-    }
-
-    private func paid() {
-        guard isPaced, machine.state == .open else { return }
-        isPaced = false
-        if let pause = budget.spend(0, at: eventLoop.now) { return pace(pause) }
-        if isWritable { readOn() }
-    }
-
-    private func handle(_ event: FrameEvent) {
-        switch event {
-        case .close(let code, _):
-            run(machine.receivedClose(code: code))
-        case .failure(let code, let reason):
-            run(machine.receivedFault(code, reason: reason))
-        case .text(let text):
-            if machine.state == .open { session?.received(text) }
-        case .binary(let bytes):
-            if machine.state == .open { session?.receivedBinary(bytes) }
-        case .ping(let payload):
-            if machine.state == .open { pong(payload) }
-        case .pong:
-            break
-        }
-    }
-
-    package func channelReadComplete(context: ChannelHandlerContext) {
-        finishReading()
-    }
-
-    private func finishReading() {
-        guard isReading else { return }
-        if machine.state == .open { session?.receivedAllForNow() }
-        isReading = false
-        flush()
     }
 
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -404,27 +241,5 @@ package final class WebSocketConnection: ChannelInboundHandler {
         if let seat { wheel.leave(self, seat: seat) }
         seat = nil
         wheel.clearDeadline(of: self)
-    }
-}
-
-extension WebSocketConnection: WheelRider {
-    func beat() {
-        // While nothing is read silence proves nothing; where output is stuck the stall's deadline judges.
-        guard machine.state == .open, isWritable, !isPaced else { return }
-        switch keepAlive.beat() {
-        case .ping:
-            send(frames: ControlFrame.emptyPing)
-            flush()
-        case .giveUp:
-            close(.goingAway, reason: "no sign of life for two heartbeats")
-        }
-    }
-
-    func deadlinePassed() {
-        if machine.state == .open {
-            close(.overloaded, reason: "nothing was read for too long")
-        } else {
-            run(machine.closeTimedOut())
-        }
     }
 }
