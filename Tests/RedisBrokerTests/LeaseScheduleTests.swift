@@ -4,8 +4,8 @@ import Testing
 
 @testable import RedisBroker
 
-/// Nodes that beat, stop, hang and lose their store at random: nobody is declared dead who could not have beaten in time,
-/// and whoever is gone is.
+/// Nodes that beat, stop, hang and lose their store at random, and a store that hangs: nobody is declared dead who could
+/// not have beaten in time, and whoever is gone is.
 @Suite("Leases, by random schedules")
 struct LeaseScheduleTests {
     /// What the heartbeat script does, in ms.
@@ -16,13 +16,14 @@ struct LeaseScheduleTests {
         var heard: [String: Int] = [:]
         var upSince = 0
 
-        mutating func beat(_ name: String, isNew: Bool, mayJudge: Bool, at now: Int) throws -> NodeLease.Answer {
+        /// - Parameter answered: when its caller was answered last, if it may judge.
+        mutating func beat(_ name: String, isNew: Bool, answered: Int?, at now: Int) throws -> NodeLease.Answer {
             let before = scores[name]
             if before == 0 || (before == nil && !isNew) { return .lost }
             scores[name] = now
             heard[name] = now
-            if before ?? -1 < now - Self.lease { return .lapsed }
-            if mayJudge {
+            if before ?? -1 < now - Self.lease / 2 { return .late }
+            if let answered, answered == before {
                 for (other, score) in scores where score > 0 && score < now - Self.lease {
                     let silentSince = max(heard[other] ?? 0, upSince)
                     try expect(now - silentSince > Self.lease, "\(other) is dead since \(silentSince), at \(now)")
@@ -31,6 +32,26 @@ struct LeaseScheduleTests {
             }
             return .renewed
         }
+
+        mutating func answer(
+            _ beat: NodeLease.Beat, of name: String, answered: Int, at now: Int
+        ) throws -> NodeLease.Answer {
+            switch beat {
+            case .register: try self.beat(name, isNew: true, answered: nil, at: now)
+            case .renew(let mayJudge): try self.beat(name, isNew: false, answered: mayJudge ? answered : nil, at: now)
+            }
+        }
+    }
+
+    /// What the store has not looked at yet, because it hangs.
+    private struct Call {
+        var node: Int
+        var name: String
+        var beat: NodeLease.Beat
+        var sentAt: Int
+        var answeredAt: Int
+        /// The node does not wait for the answer any more.
+        var isAbandoned = false
     }
 
     private struct Node {
@@ -38,13 +59,26 @@ struct LeaseScheduleTests {
         var name: String
         var lives = 0
         var nextBeat: Int
+        var answeredAt = 0
         /// Stopped by a signal until then.
         var hangsUntil = 0
         var isGone = false
-    }
 
-    private func instant(_ milliseconds: Int) -> NIODeadline {
-        .uptimeNanoseconds(UInt64(milliseconds) * 1_000_000)
+        mutating func hear(
+            _ answer: NodeLease.Answer, as index: Int, from store: inout Store, deaths: inout [String: Int], at now: Int
+        ) throws {
+            answeredAt = now
+            if lease.answered(answer, at: instant(now)) {
+                deaths[name, default: 0] += 1
+                try expectEqual(deaths[name], 1, "times that \(name) learns of its death")
+                lives += 1
+                name = "\(index).\(lives)"
+                try expect(lease.beat(at: instant(now)) == .register, "it registers anew at once")
+                let again = try store.beat(name, isNew: true, answered: nil, at: now)
+                try expect(!lease.answered(again, at: instant(now)), "under a name that nobody knows")
+            }
+            try expect(lease.isHeld, "who was answered is among the living")
+        }
     }
 
     @Test func onlyTheSilentAreDeclaredDead() async throws {
@@ -52,6 +86,8 @@ struct LeaseScheduleTests {
             var store = Store()
             var nodes = (0..<3).map { Node(name: "\($0).0", nextBeat: Int.random(in: 0..<1_000, using: &random)) }
             var downUntil = 0
+            var storeHangsUntil = 0
+            var calls: [Call] = []
             var deaths: [String: Int] = [:]
             var now = 10_000
             while now < 70_000 {
@@ -63,10 +99,30 @@ struct LeaseScheduleTests {
                         store.scores = random.chance(0.5) ? [:] : store.scores.mapValues { $0 == 0 ? 0 : $0 - 1 }
                     }
                     store.upSince = downUntil
+                    calls.removeAll()
                     for index in nodes.indices {
                         nodes[index].lease.failed()
                         // Found again after a pause of up to two seconds.
                         nodes[index].nextBeat = downUntil + Int.random(in: 0...2_000, using: &random)
+                    }
+                }
+                if now > max(storeHangsUntil, downUntil), random.chance(0.003) {
+                    storeHangsUntil = now + Int.random(in: 200...6_000, using: &random)
+                    // Whoever beats after so long is late, to the step.
+                    if storeHangsUntil - now > Store.lease / 2 + 100 { store.upSince = storeHangsUntil }
+                }
+                for index in calls.indices where !calls[index].isAbandoned && now - calls[index].sentAt > 2_000 {
+                    calls[index].isAbandoned = true
+                    nodes[calls[index].node].lease.failed()
+                    nodes[calls[index].node].nextBeat = now + Int.random(in: 0...1_000, using: &random)
+                }
+                if now >= storeHangsUntil {
+                    let waiting = calls.shuffled(using: &random)
+                    calls.removeAll()
+                    for call in waiting where !call.isAbandoned || random.chance(0.5) {
+                        let answer = try store.answer(call.beat, of: call.name, answered: call.answeredAt, at: now)
+                        guard !call.isAbandoned, nodes[call.node].name == call.name else { continue }
+                        try nodes[call.node].hear(answer, as: call.node, from: &store, deaths: &deaths, at: now)
                     }
                 }
                 for index in nodes.indices {
@@ -89,29 +145,24 @@ struct LeaseScheduleTests {
                         node.lease.failed()
                         continue
                     }
-                    let answer: NodeLease.Answer =
-                        switch beat {
-                        case .register: try store.beat(node.name, isNew: true, mayJudge: false, at: now)
-                        case .renew(let mayJudge):
-                            try store.beat(node.name, isNew: false, mayJudge: mayJudge, at: now)
-                        }
-                    if node.lease.answered(answer, at: instant(now)) {
-                        deaths[node.name, default: 0] += 1
-                        try expectEqual(deaths[node.name], 1, "times that \(node.name) learns of its death")
-                        node.lives += 1
-                        node.name = "\(index).\(node.lives)"
-                        try expect(node.lease.beat(at: instant(now)) == .register, "it registers anew at once")
-                        let again = try store.beat(node.name, isNew: true, mayJudge: false, at: now)
-                        try expect(!node.lease.answered(again, at: instant(now)), "under a name that nobody knows")
+                    guard now >= storeHangsUntil else {
+                        calls.append(
+                            Call(node: index, name: node.name, beat: beat, sentAt: now, answeredAt: node.answeredAt))
+                        continue
                     }
-                    try expect(node.lease.isHeld, "who was answered is among the living")
+                    let answer = try store.answer(beat, of: node.name, answered: node.answeredAt, at: now)
+                    try node.hear(answer, as: index, from: &store, deaths: &deaths, at: now)
                 }
             }
             // The one that went away at 40 s is dead unless the others had no time to judge.
             let gone = nodes[2].name
-            if downUntil < 55_000, nodes[..<2].contains(where: { $0.hangsUntil < 55_000 }) {
+            if max(downUntil, storeHangsUntil) < 55_000, nodes[..<2].contains(where: { $0.hangsUntil < 55_000 }) {
                 try expect((store.scores[gone] ?? 0) == 0, "\(gone) was found dead")
             }
         }
     }
+}
+
+private func instant(_ milliseconds: Int) -> NIODeadline {
+    .uptimeNanoseconds(UInt64(milliseconds) * 1_000_000)
 }

@@ -10,8 +10,8 @@ struct NodeLease {
     enum Answer: Equatable {
         /// The lease is gone: the node was declared dead, or Redis lost it.
         case lost
-        /// Renewed, but it had run out before.
-        case lapsed
+        /// Renewed, but so late that others may have been kept from renewing theirs, too.
+        case late
         case renewed
     }
 
@@ -71,7 +71,7 @@ struct NodeLease {
             state = .unregistered
             return true
         case (.renewed, .held(.some)): break
-        case (.lapsed, _), (.renewed, _): state = .held(since: now)
+        case (.late, _), (.renewed, _): state = .held(since: now)
         }
         return false
     }

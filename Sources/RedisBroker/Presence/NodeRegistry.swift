@@ -21,6 +21,8 @@ final class NodeRegistry {
     private let counters: RedisCounters
     private let logger: Logger
     private var lease: NodeLease
+    /// The time in Redis, in ms since 1970, when it answered the last beat.
+    private var answeredAt: Int64 = 0
     /// The name that the event loops were told.
     private var announced: String
     /// Names that were given up while sessions stood under them. They live on until all have entered under the present
@@ -67,8 +69,8 @@ final class NodeRegistry {
         guard let beat = lease.beat(at: link.eventLoop.now) else { return }
         let mode: (Argument, Argument) =
             switch beat {
-            case .register: ("new", 0)
-            case .renew(let mayJudge): ("renew", mayJudge ? 1 : 0)
+            case .register: ("new", .integer(0))
+            case .renew(let mayJudge): ("renew", .integer(mayJudge ? Int(answeredAt) : 0))
             }
         let name = incarnation
         heartbeat(of: name, mode.0, mode.1) { [self] result in
@@ -95,9 +97,10 @@ final class NodeRegistry {
         let answer: NodeLease.Answer =
             switch code {
             case 0: .lost
-            case 1: .lapsed
+            case 1: .late
             default: .renewed
             }
+        if parts.count > 1, case .integer(let time) = parts[1] { answeredAt = time }
         let wasHeld = lease.isHeld
         if lease.answered(answer, at: link.eventLoop.now) {
             let old = takeNewName()
@@ -108,7 +111,7 @@ final class NodeRegistry {
         }
         if lease.isHeld != wasHeld { stateChanged() }
         announce()
-        for part in parts.dropFirst() {
+        for part in parts.dropFirst(2) {
             if let dead = part.bytes.map({ String(buffer: $0) }), dead != incarnation { sweep(dead) }
         }
     }

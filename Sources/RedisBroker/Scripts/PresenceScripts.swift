@@ -178,10 +178,14 @@ extension Script {
     ///
     /// A dead node's entry stays, with 0 for a time, until its sessions are swept: so a node that comes back late learns
     /// that it was declared dead, and cannot slip in between. Only who has held a lease without interruption
-    /// may judge others: after an outage of Redis all leases are old, and nobody is to blame.
+    /// may judge others: after an outage of Redis all leases are old, and nobody is to blame. An interruption is half a
+    /// lease already: after a Redis that held still its first caller's is younger than the others', whose calls wait behind
+    /// this one. And a call that waited while a later one overtook it on another connection knows an older time than the
+    /// entry has.
     ///
-    /// KEYS: nodes. ARGV: node incarnation, lease in ms, `new` to register or `renew`, `1` if this node may judge.
-    /// Answers `{0: declared dead or forgotten, 1: lives with a lease that had run out, 2: lives, then the dead}`.
+    /// KEYS: nodes. ARGV: node incarnation, lease in ms, `new` to register or `renew`, the time that this node was answered
+    /// last if it may judge, else 0.
+    /// Answers `{0: declared dead or forgotten, 1: lives, but was late, 2: lives; the time in ms; then the dead}`.
     static let heartbeatSource = """
         local nodes, me = KEYS[1], ARGV[1]
         local now = redis.call('TIME')
@@ -191,12 +195,12 @@ extension Script {
         local before = tonumber(score or -1)
         if before == 0 or (not score and ARGV[3] ~= 'new') then return {0} end
         redis.call('ZADD', nodes, string.format('%.0f', ms), me)
-        if before < oldest then return {1} end
-        if ARGV[4] == '1' then
+        if before < ms - tonumber(ARGV[2]) / 2 then return {1, ms} end
+        if before == tonumber(ARGV[4]) then
           local late = redis.call('ZRANGE', nodes, '(0', '(' .. string.format('%.0f', oldest), 'BYSCORE')
           for _, node in ipairs(late) do redis.call('ZADD', nodes, 0, node) end
         end
-        local answer = {2}
+        local answer = {2, ms}
         for _, node in ipairs(redis.call('ZRANGE', nodes, 0, 0, 'BYSCORE', 'LIMIT', 0, 100)) do
           answer[#answer + 1] = node
         end
