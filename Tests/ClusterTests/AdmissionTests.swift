@@ -164,6 +164,23 @@ extension ClusterTests {
             }
         }
 
+        @Test("Behind the balancer it is the balancer that says where a client is, whatever the client says")
+        func balancer() async throws {
+            try await Cluster.run(
+                nodes: 1, arguments: ["--max-connections-per-address", "1", "--trusted-proxies", "127.0.0.1"]
+            ) { cluster in
+                let port = cluster.balancer.port
+                let first = try await RawWebSocket.open(
+                    port: port, query: "user=mallory", headers: ["X-Forwarded-For": "192.0.2.1"])
+                let refused = await #expect(throws: RefusedHandshake.self) {
+                    _ = try await RawWebSocket.open(
+                        port: port, query: "user=mallory", headers: ["X-Forwarded-For": "192.0.2.2"])
+                }
+                #expect(refused?.answer?.status == 429)
+                await first.cut()
+            }
+        }
+
         @Test("A session is in so many rooms, joins so many a second, and says so much; each refusal is counted")
         func sessionLimits() async throws {
             try await GatewayProcess.run([

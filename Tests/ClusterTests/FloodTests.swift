@@ -83,6 +83,7 @@ extension ClusterTests {
             try await besides(["--handshake-timeout", "0.5"]) { node in
                 for words in [
                     "", "GET /ws?user=mallory HTTP/1.1\r\nHost: x\r\nX-", "POST /rooms/a/messages HTTP/1.1\r\n",
+                    "POST /rooms/a/messages?user=mallory HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
                 ] {
                     let connection = try await RawConnection.connect(host: "127.0.0.1", port: node.port)
                     if !words.isEmpty { try await connection.send(words) }

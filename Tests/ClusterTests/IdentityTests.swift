@@ -83,6 +83,73 @@ extension ClusterTests {
             }
         }
 
+        @Test("By HTTP a token allows the same rooms as by socket")
+        func rightsByHTTP() async throws {
+            try await withGateway { gateway in
+                let token = try await Self.token("alice") {
+                    $0.rooms = ["open-*"]
+                    $0.post = ["open-talk"]
+                }
+                for (method, path, status) in [
+                    ("GET", "/rooms/closed/messages", 403), ("GET", "/rooms/closed/messages?wait=1", 403),
+                    ("GET", "/rooms/closed/messages?after=0-0", 403), ("GET", "/rooms/closed/events", 403),
+                    ("GET", "/rooms/closed/events?since=0-0", 403), ("GET", "/rooms/closed/members", 403),
+                    ("POST", "/rooms/closed/messages", 403), ("POST", "/rooms/open-news/messages", 403),
+                    ("POST", "/rooms/@bob/messages", 403), ("GET", "/rooms/@bob/messages", 403),
+                    ("PUT", "/rooms/open-talk/bans/bob", 403), ("DELETE", "/users/bob/sessions", 403),
+                    ("POST", "/rooms/open-talk/messages", 201), ("GET", "/rooms/open-news/messages", 200),
+                ] {
+                    let body = method == "GET" ? "" : #"{"text":"x"}"#
+                    let answer = try await ModerationTests.ask(method, path, body, port: gateway.port, token: token)
+                    #expect(answer.status == status, "\(method) \(path): \(answer.body)")
+                    #expect(status != 403 || answer.body.hasPrefix(#"{"error":"forbidden""#), "\(answer.body)")
+                }
+            }
+        }
+
+        /// Types of frames that ask about a room, with a field that they need.
+        private static let questions = [
+            "join": "", "history": "", "members": "", "message": #","text":"x""#,
+            "moderate": #","action":"kick","user":"bob""#,
+        ]
+
+        @Test("Whether a forbidden room or a user is there no answer tells: nothing is looked up for it")
+        func enumeration() async throws {
+            try await Cluster.run(nodes: 1, arguments: ["--auth-secret", Self.secret]) { cluster in
+                let port = cluster.nodes[0].port
+                let bob = try await Guest.connect("bob", port: port, query: "&token=\(try await Self.token("bob"))")
+                try await bob.join("there")
+                try await bob.post("a secret", to: "there", id: "1")
+                try await bob.event("ack") { $0.type == "ack" }
+                let token = try await Self.token("alice") { $0.rooms = ["open"] }
+                let alice = try await Guest.connect("alice", port: port, query: "&token=\(token)")
+                try await alice.join("open")
+
+                // To write to somebody who never was here is answered like to write to somebody who is.
+                var acks: [Event] = []
+                for user in ["bob", "nobody"] {
+                    try await alice.post("hello", to: "@\(user)", id: user)
+                    var ack = try await alice.event("ack") { $0.id == user && $0.type != "message" }
+                    (ack.id, ack.room, ack.position, ack.time) = (nil, nil, nil, nil)
+                    acks.append(ack)
+                }
+                #expect(acks[0].type == "ack" && acks[0] == acks[1])
+
+                // What has to be looked up is not answered any more.
+                cluster.redis.suspend()
+                defer { cluster.redis.resume() }
+                for room in ["there", "nowhere"] {
+                    for (type, fields) in Self.questions {
+                        let id = "\(type) \(room)"
+                        try await alice.send(#"{"type":"\#(type)","id":"\#(id)","room":"\#(room)"\#(fields)}"#)
+                        let answer = try await alice.event(id) { $0.id == id }
+                        let expected = type == "message" ? "not_joined" : "forbidden"
+                        #expect(answer.code == expected, "\(id): \(answer)")
+                    }
+                }
+            }
+        }
+
         @Test("A session hears that its token expires, and ends with 1008 when no other comes")
         func expiry() async throws {
             try await withGateway("--auth-leeway", "0") { gateway in
@@ -195,7 +262,7 @@ extension ClusterTests {
             }
         }
 
-        @Test("Tokens and secrets are in no log, of the gateway or of the balancer, whatever is logged")
+        @Test("Tokens, secrets and messages are in no log, of the gateway or of the balancer, whatever is logged")
         func logs() async throws {
             try await Cluster.run(nodes: 1, arguments: ["--auth-secret", Self.secret, "--log-level", "trace"]) {
                 cluster in
@@ -204,6 +271,16 @@ extension ClusterTests {
                 let alice = try await Guest.connect("alice", port: port, query: "&token=\(token)")
                 try await alice.send(#"{"type":"auth","id":"1","token":"\#(token)"}"#)
                 try await alice.event("authenticated") { $0.id == "1" }
+                try await alice.join("general")
+                try await alice.post("between the two of us", to: "general", id: "2")
+                try await alice.event("ack") { $0.id == "2" && $0.type == "ack" }
+                try await alice.send(#"{"type":"signal","room":"general","data":"between the two of us","x":}"#)
+                try await alice.event("an error") { $0.code == "invalid_json" }
+                let path = "/rooms/general/messages"
+                for (text, status) in [(#"{"text":"between the two of us"}"#, 201), ("between the two of us", 400)] {
+                    let answer = try await ModerationTests.ask("POST", path, text, port: port, token: token)
+                    #expect(answer.status == status)
+                }
                 _ = try await HTTPProbe.get("/nothing?token=\(token)", port: port)
                 _ = try? await RawWebSocket.open(port: port, query: "token=\(token)x")
                 await alice.socket.cut()
@@ -214,6 +291,7 @@ extension ClusterTests {
                 for output in [cluster.nodes[0].output, cluster.balancer.output] {
                     #expect(!output.contains(signature))
                     #expect(!output.contains(Self.secret))
+                    #expect(!output.contains("between the two of us"))
                 }
             }
         }

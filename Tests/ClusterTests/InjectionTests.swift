@@ -1,5 +1,8 @@
+import ChatGateway
 import Foundation
 import NIOCore
+import NIOPosix
+import Synchronization
 import TestSupport
 import Testing
 
@@ -97,6 +100,47 @@ extension ClusterTests {
                     #expect(try await alice.pastOrNext(type) { $0.type == type }.user == "mallory")
                 }
             }
+        }
+
+        @Test("Whatever address a stranger names, a gateway connects to none")
+        func fetching() async throws {
+            let visits = Atomic(0)
+            let server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .childChannelInitializer { channel in
+                    visits.add(1, ordering: .relaxed)
+                    return channel.eventLoop.makeSucceededVoidFuture()
+                }.bind(host: "127.0.0.1", port: 0).get()
+            let port = try #require(server.localAddress?.port)
+            let host = "127.0.0.1:\(port)"
+            try await GatewayProcess.run(["--auth-secret", IdentityTests.secret]) { gateway in
+                // A good token but for where it points to, so that all of it is looked at.
+                let key = try await TokenKey.secret(Array(IdentityTests.secret.utf8), algorithm: .hs256)
+                let claims = #"{"sub":"mallory","iss":"http://\#(host)/","exp":4102444800}"#
+                let header = #"{"alg":"HS256","jku":"http://\#(host)/a","x5u":"http://\#(host)/b"}"#
+                let signed = "\(Base64URL.encode(header.utf8)).\(Base64URL.encode(claims.utf8))"
+                let token = "\(signed).\(Base64URL.encode(try key.sign(Array(signed.utf8))))"
+                let named = #"{"alg":"HS256","kid":"http://\#(host)/c"}"#
+                let unknown = "\(Base64URL.encode(named.utf8)).\(Base64URL.encode(claims.utf8)).AAAA"
+                _ = try? await RawWebSocket.open(port: gateway.port, query: "token=\(unknown)")
+                let mallory = try await Guest.connect("mallory", port: gateway.port, query: "&token=\(token)")
+                try await mallory.join("general")
+                try await mallory.post("http://\(host)/d", to: "general", id: "http://\(host)/e")
+                try await mallory.event("the message") { $0.text == "http://\(host)/d" }
+                for request in [
+                    "GET http://\(host)/ HTTP/1.1\r\nHost: \(host)\r\n\r\n",
+                    "CONNECT \(host) HTTP/1.1\r\nHost: \(host)\r\n\r\n",
+                    "GET / HTTP/1.1\r\nHost: \(host)\r\nForwarded: host=\(host)\r\nX-Forwarded-Host: \(host)\r\n"
+                        + "Origin: http://\(host)\r\nReferer: http://\(host)/\r\n\r\n",
+                ] { _ = try await HTTPProbe.send(request, port: gateway.port) }
+                try await mallory.catchUp()
+                await mallory.socket.cut()
+            }
+            #expect(visits.load(ordering: .relaxed) == 0)
+            // It would have been counted.
+            let visitor = try await RawConnection.connect(host: "127.0.0.1", port: port)
+            try await eventually("a visit") { visits.load(ordering: .relaxed) > 0 ? true : nil }
+            await visitor.close()
+            try await server.close()
         }
 
         @Test("No word of a client begins a line of the log, or moves a cursor", arguments: ["json", "text"])

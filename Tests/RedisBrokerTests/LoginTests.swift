@@ -43,6 +43,15 @@ struct LoginTests {
             try await server.command(line.split(separator: " ").map { $0 == ">PASSWORD" ? ">pass" : String($0) })
             try await works(TestBroker.start(RedisURL("redis://roost:pass@127.0.0.1:\(server.port)")))
             #expect(try await server.command("ACL", "LOG").isEmpty)
+            for command in [
+                "FLUSHALL", "FLUSHDB", "KEYS *", "DEBUG SLEEP 0", "SHUTDOWN", "CONFIG SET maxmemory 1", "ACL LIST",
+                "MONITOR", "SCRIPT FLUSH", "FUNCTION FLUSH", "REPLICAOF NO ONE", "SAVE", "GET other", "DEL other",
+                "PUBLISH other x", "SUBSCRIBE other", "PSUBSCRIBE *",
+            ] {
+                let words = ["ACL", "DRYRUN", "roost"] + command.split(separator: " ").map(String.init)
+                #expect(try await server.command(words) != "OK", "\(command)")
+            }
+            #expect(try await server.command("ACL", "DRYRUN", "roost", "PUBLISH", "roost:{general}", "x") == "OK")
         }
     }
 

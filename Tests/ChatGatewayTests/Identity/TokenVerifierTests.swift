@@ -150,6 +150,13 @@ struct TokenVerifierTests {
         #expect(failure(try TokenSigner(key: key).sign(claims: json), verifier(key)) == expected)
     }
 
+    @Test("What would be refused anyway costs no look at its signature")
+    func order() async throws {
+        let keys = verifier(try await hmac())
+        #expect(failure(hand(#"{"alg":"HS256"}"#, #"{"sub":"alice","exp":1}"#), keys) == .expired)
+        #expect(failure(hand(#"{"alg":"HS256"}"#, Self.good), keys) == .signature)
+    }
+
     @Test("Issuer and audience must be those that are wanted")
     func issuerAndAudience() async throws {
         let key = try await hmac()
