@@ -110,7 +110,9 @@ struct ReplyTests {
         let answer = try #require(RosterReply.entry(entry))
         #expect(answer.roster == Roster(members: [alice, try user("bob")], count: 2, hasMore: false, revision: 17))
         #expect(answer.refusals == [1: .full])
-        for wrong in [.null, .integer(1), .array([]), .array([.integer(1)]), .array([.integer(1), bulk("17")]), entry] as [Reply] {
+        for wrong in [.null, .integer(1), .array([]), .array([.integer(1)]), .array([.integer(1), bulk("17")]), entry]
+            as [Reply]
+        {
             #expect(RosterReply.roster(wrong) == nil)
         }
     }
