@@ -94,6 +94,42 @@ extension ClusterTests {
             }
         }
 
+        @Test("Who keeps connections after answers takes the places of those who say nothing, and no others")
+        func keptConnections() async throws {
+            try await GatewayProcess.run(["--max-pending-handshakes-per-address", "2"]) { node in
+                func ask(_ connection: RawConnection) async throws -> Int? {
+                    try await connection.send("GET /icon.svg HTTP/1.1\r\nHost: x\r\n\r\n")
+                    return try await connection.receive("an answer") { try HTTPProbe.parse(&$0) }?.status
+                }
+                func areKept(_ count: Int) async throws {
+                    try await eventually("\(count) are kept") {
+                        try await node.metric("roost_pending_handshakes") == count ? true : nil
+                    }
+                }
+                var kept: [RawConnection] = []
+                for number in 1...2 {
+                    let connection = try await RawConnection.connect(host: "127.0.0.1", port: node.port)
+                    #expect(try await ask(connection) == 200)
+                    kept.append(connection)
+                    try await areKept(number)
+                }
+                let third = try await RawConnection.connect(host: "127.0.0.1", port: node.port)
+                #expect(try await third.receive("the end") { try HTTPProbe.parse(&$0) } == nil)
+                #expect(try await node.metric("roost_dropped_handshakes_total") == 1)
+                // They may go on, and one that goes makes room.
+                #expect(try await ask(kept[0]) == 200)
+                try await areKept(2)
+                await kept[1].close()
+                try await areKept(1)
+                let alice = try await Guest.connect("alice", port: node.port)
+                try await areKept(1)
+                try await alice.catchUp()
+                for connection in kept + [third] { await connection.close() }
+                await alice.socket.cut()
+                try await areKept(0)
+            }
+        }
+
         @Test("A client that goes without a word, and one that hears without answering, are ended")
         func halfOpen() async throws {
             try await besides(["--heartbeat", "0.5"]) { node in

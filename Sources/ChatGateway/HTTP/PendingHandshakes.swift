@@ -1,8 +1,8 @@
 import NIOConcurrencyHelpers
 import Synchronization
 
-/// Connections that have not sent the head of their first request yet, and strangers that wait for their turns, on all
-/// loops together.
+/// Connections that have not sent the head of a request, their first or the one after an answer, and strangers that wait
+/// for their turns, on all loops together.
 package final class PendingHandshakes: Sendable {
     private struct State {
         var count = 0

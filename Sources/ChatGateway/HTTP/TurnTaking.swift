@@ -7,8 +7,8 @@ struct TurnTaking<Visitor> {
     /// for strangers than this and the last one's turn.
     private static var slice: TimeAmount { .microseconds(200) }
 
-    /// No rest is shorter, so that others come in between.
-    private static var shortestRest: TimeAmount { .microseconds(20) }
+    /// Who waits is not asked sooner, so that others come in between.
+    private static var shortestWait: TimeAmount { .microseconds(20) }
 
     private var queue = FairQueue<Visitor>()
     private var beganAt: NIODeadline?
@@ -35,7 +35,7 @@ struct TurnTaking<Visitor> {
 
     private mutating func begin(at now: NIODeadline) -> Bool {
         guard beganAt == nil else { return false }
-        if now >= endedAt + rest {
+        if now >= endedAt + used {
             used = .zero
         } else if used >= Self.slice {
             return false
@@ -52,11 +52,8 @@ struct TurnTaking<Visitor> {
         endedAt = now
     }
 
-    /// What is due when the slice is used up.
-    private var rest: TimeAmount { max(used, Self.shortestRest) }
-
     /// When ``next(at:)`` is to be asked; nil while nobody waits.
     func wakeUp(at now: NIODeadline) -> NIODeadline? {
-        queue.isEmpty ? nil : max(endedAt + rest, now + Self.shortestRest)
+        queue.isEmpty ? nil : max(endedAt + used, now + Self.shortestWait)
     }
 }

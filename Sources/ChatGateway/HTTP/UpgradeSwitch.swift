@@ -37,7 +37,7 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
     private var context: ChannelHandlerContext?
     /// Parts of later requests that the decoder had read already; no more than two bursts, as reading pauses.
     private var waiting = CircularBuffer<HTTPServerRequestPart>()
-    /// Counted among those who have said nothing yet.
+    /// Counted among those who have said nothing yet, or nothing since they were answered.
     private var isPending = true
     /// What it is counted by meanwhile.
     private let pendingAddress: String?
@@ -49,7 +49,7 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
     /// - Parameters:
     ///   - peer: the IP address of the socket's other end; empty for a socket without one.
     ///   - socket: takes the bytes of HTTP as they are; nil when they change on their way to it.
-    ///   - pendingAddress: what the connection is counted by until its first request is here.
+    ///   - pendingAddress: what the connection is counted by while no request of it is here.
     ///   - gate, meter, encoder, decoder: go from the pipeline when the connection becomes a WebSocket.
     init(
         setting: ConnectionSetting, wheel: HeartbeatWheel, compression: LoopCompression?, peer: String, socket: CInt?,
@@ -176,7 +176,10 @@ final class UpgradeSwitch: ChannelInboundHandler, RemovableChannelHandler {
     func answered(mayGoOn: Bool) {
         lifeline?.finish()
         lifeline = nil
-        run(machine.answered(mayGoOn: mayGoOn))
+        guard context != nil, machine.isAnswering else { return }
+        // Until its next request it is one of those who say nothing.
+        isPending = mayGoOn && setting.pendingHandshakes.begin(pendingAddress)
+        run(machine.answered(mayGoOn: isPending))
     }
 
     // MARK: WebSocket

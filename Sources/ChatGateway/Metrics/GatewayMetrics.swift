@@ -62,7 +62,8 @@ struct GatewayMetrics {
             "roost_refused_handshakes_total", .counter, "Connections refused at the door.", by: "code",
             Self.sorted(handshakeRefusals))
         page.add(
-            "roost_pending_handshakes", .gauge, "Connections that have not said what they want.", pendingHandshakes)
+            "roost_pending_handshakes", .gauge, "Connections that have not said what they want, or want next.",
+            pendingHandshakes)
         page.add(
             "roost_dropped_handshakes_total", .counter,
             "Connections closed at once: too many had said nothing yet, or too few descriptors were left.",

@@ -110,7 +110,7 @@ extension Setting {
             "sockets of one user, on all gateways together; 0: no limit"),
         .integer(
             "max-pending-handshakes", \.maxPendingHandshakes, flag: \.maxPendingHandshakes, 0...10_000_000,
-            "connections that have not said what they want; 0: no limit"),
+            "connections that have not said what they want, or what they want next; 0: no limit"),
         .integer(
             "max-pending-handshakes-per-address", \.maxPendingHandshakesPerAddress,
             flag: \.maxPendingHandshakesPerAddress, 0...10_000_000,

@@ -101,6 +101,19 @@ struct ReceptionGateTests {
         #expect(pending.waiting == 0)
     }
 
+    @Test("Who goes in the middle of a turn leaves it to the next")
+    func goneInTurn() throws {
+        let alice = try Stranger(reception, on: loop)
+        let bob = try Stranger(reception, on: loop)
+        alice.say("a")
+        bob.say("b")
+        try alice.channel.close().wait()
+        loop.run()
+        bob.endBurst()
+        passTime()
+        #expect(bob.recorder.log == ["b", "complete"])
+    }
+
     @Test("A connection that has become a WebSocket has no gate any more, and its turn is over")
     func retired() throws {
         let alice = try Stranger(reception, on: loop)
