@@ -8,7 +8,6 @@
 #ifndef ROOST_CHIREDIS_SHIM_H
 #define ROOST_CHIREDIS_SHIM_H
 
-#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -244,23 +243,6 @@ static inline void chiredis_table_drop_first(chiredis_table *table, size_t count
         table->records = NULL;
         table->capacity = 0;
     }
-}
-
-// Formats a command. Exists because the result is int in 0.14 and long long in 1.x, and because 0.14 wraps that int
-// around past 2 GiB. NULL when out of memory or past 2 GiB; free with redisFreeSdsCommand.
-static inline char *chiredis_format_command(int count, const char **arguments, const size_t *lengths, size_t *size) {
-    char *command = NULL;
-    size_t total = 0;
-    long long formatted;
-    for (int i = 0; i < count; i++) {
-        // 32: more than "$", 20 digits and two line ends.
-        if (lengths[i] > (size_t)INT_MAX - 32 || total > (size_t)INT_MAX - 32 - lengths[i] - 32) return NULL;
-        total += lengths[i] + 32;
-    }
-    formatted = redisFormatSdsCommandArgv(&command, count, arguments, lengths);
-    if (formatted < 0) return NULL;
-    *size = (size_t)formatted;
-    return command;
 }
 
 #endif

@@ -1,98 +1,107 @@
-import CHiredis
 package import NIOCore
 
-/// Writes commands as Redis reads them: an array of bulk strings, formatted by hiredis. Binary-safe; an argument may be
-/// empty.
+/// Writes commands as Redis reads them (RESP): an array of bulk strings. Binary-safe; an argument may be empty.
+///
+/// Not by hiredis, whose formatter needs every argument as a pointer and then asks and grows its own string for each: that
+/// was a fifth of all that a gateway computed for a message. What is written here hiredis's reader reads back in the tests.
 package struct CommandFormatter {
-    /// Appends one command. It has at least one argument, the command's name, and less than 2 GiB.
-    package static func write(_ arguments: [ByteBuffer], into out: inout ByteBuffer) {
-        // The pointers outlive the closures that yield them, which the storage's owner allows while it is retained:
-        // `arguments` retains each, and a buffer that is retained twice is copied before it is changed.
-        withExtendedLifetime(arguments) {
-            self.format(count: arguments.count, wordBytes: 0, into: &out) { _, append in
-                for argument in arguments {
-                    argument.withUnsafeReadableBytesWithStorageManagement { bytes, _ in append(bytes) }
-                }
-            }
-        }
-    }
-
-    /// Appends one command. It has at least one argument, the command's name, and less than 2 GiB.
+    /// Appends one command. It has at least one argument, the command's name.
     ///
-    /// Texts and integers are laid side by side on the stack when they are short; bytes are used where they are.
-    package static func write(_ arguments: [Argument], into out: inout ByteBuffer) {
-        var wordBytes = 0
-        for argument in arguments {
-            switch argument {
-            case .text(let text): wordBytes += text.utf8.count
-            case .integer: wordBytes += self.longestInteger
-            case .bytes: break
-            }
-        }
-        withExtendedLifetime(arguments) {
-            self.format(count: arguments.count, wordBytes: wordBytes, into: &out) { words, append in
-                var free = words
-                for argument in arguments {
-                    switch argument {
-                    case .text(let text): append(self.lay(text, into: &free))
-                    case .integer(let integer): append(self.lay(String(integer), into: &free))
-                    case .bytes(let bytes):
-                        bytes.withUnsafeReadableBytesWithStorageManagement { bytes, _ in append(bytes) }
-                    }
-                }
-            }
+    /// - Parameter more: the arguments after the first ones, for who has them in two lists.
+    package static func write(_ arguments: [Argument], _ more: [Argument] = [], into out: inout ByteBuffer) {
+        assert(!arguments.isEmpty, "a command has a name")
+        let size = longestLine + longestSize(of: arguments) + longestSize(of: more)
+        out.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { target in
+            var line = Line(target: target)
+            line.writeHead("*", arguments.count + more.count)
+            for argument in arguments { line.write(argument) }
+            for argument in more { line.write(argument) }
+            return line.count
         }
     }
 
     /// `Int.min` in decimal.
     private static let longestInteger = 20
+    /// A sign, a length and a line end.
+    private static let longestLine = longestInteger + 3
 
-    /// Copies a text to the front of `free`, which is shortened by it.
-    private static func lay(_ text: String, into free: inout Slice<UnsafeMutableRawBufferPointer>)
-        -> UnsafeRawBufferPointer
-    {
-        var text = text
-        return text.withUTF8 { utf8 in
-            let place = UnsafeMutableRawBufferPointer(rebasing: free.prefix(utf8.count))
-            place.copyMemory(from: UnsafeRawBufferPointer(utf8))
-            free = free.dropFirst(utf8.count)
-            return UnsafeRawBufferPointer(place)
+    private static func longestSize(of arguments: [Argument]) -> Int {
+        var size = 0
+        for argument in arguments {
+            let length =
+                switch argument {
+                case .text(let text): text.utf8.count
+                case .bytes(let bytes): bytes.readableBytes
+                case .integer: longestInteger
+                }
+            size += longestLine + length + 2
         }
+        return size
     }
 
-    /// Calls `fill` with `wordBytes` of memory and a function that takes one argument after the other, `count` in all;
-    /// then lets hiredis format them.
-    private static func format(
-        count: Int,
-        wordBytes: Int,
-        into out: inout ByteBuffer,
-        fill: (Slice<UnsafeMutableRawBufferPointer>, (UnsafeRawBufferPointer) -> Void) -> Void
-    ) {
-        assert(count > 0, "a command has a name")
-        withUnsafeTemporaryAllocation(of: UnsafePointer<CChar>?.self, capacity: count) { pointers in
-            withUnsafeTemporaryAllocation(of: Int.self, capacity: count) { lengths in
-                // One byte more: an address for arguments without bytes, which hiredis copies from too.
-                withUnsafeTemporaryAllocation(byteCount: wordBytes + 1, alignment: 1) { words in
-                    let nowhere = UnsafeRawPointer(words.baseAddress)
-                    var index = 0
-                    fill(words[..<wordBytes]) { bytes in
-                        let address = bytes.isEmpty ? nowhere : bytes.baseAddress
-                        pointers.initializeElement(at: index, to: address?.assumingMemoryBound(to: CChar.self))
-                        lengths.initializeElement(at: index, to: bytes.count)
-                        index += 1
-                    }
-                    var size = 0
-                    guard
-                        let command = chiredis_format_command(
-                            CInt(count), pointers.baseAddress, lengths.baseAddress, &size)
-                    else {
-                        // As when a ByteBuffer cannot grow: what we send is bounded long before by those who write it.
-                        preconditionFailure("no memory for a command of \(count) arguments, or more than 2 GiB")
-                    }
-                    out.writeBytes(UnsafeRawBufferPointer(start: command, count: size))
-                    redisFreeSdsCommand(command)
-                }
+    /// A command that is being written, in memory that has room for all of it.
+    private struct Line {
+        let target: UnsafeMutableRawBufferPointer
+        private(set) var count = 0
+
+        init(target: UnsafeMutableRawBufferPointer) { self.target = target }
+
+        mutating func write(_ argument: Argument) {
+            switch argument {
+            case .text(var text): text.withUTF8 { writeBulk(UnsafeRawBufferPointer($0)) }
+            case .bytes(let bytes): bytes.withUnsafeReadableBytes { writeBulk($0) }
+            case .integer(let integer):
+                let isNegative = integer < 0
+                writeHead("$", Self.digits(of: integer.magnitude) + (isNegative ? 1 : 0))
+                if isNegative { write(UInt8(ascii: "-")) }
+                write(integer.magnitude)
+                writeLineEnd()
             }
+        }
+
+        private mutating func writeBulk(_ bytes: UnsafeRawBufferPointer) {
+            writeHead("$", bytes.count)
+            UnsafeMutableRawBufferPointer(rebasing: target[count...]).copyMemory(from: bytes)
+            count += bytes.count
+            writeLineEnd()
+        }
+
+        mutating func writeHead(_ sign: Unicode.Scalar, _ length: Int) {
+            write(UInt8(ascii: sign))
+            write(length.magnitude)
+            writeLineEnd()
+        }
+
+        private mutating func writeLineEnd() {
+            write(UInt8(ascii: "\r"))
+            write(UInt8(ascii: "\n"))
+        }
+
+        private mutating func write(_ byte: UInt8) {
+            target[count] = byte
+            count += 1
+        }
+
+        private mutating func write(_ number: UInt) {
+            let end = count + Self.digits(of: number)
+            var rest = number
+            var place = end
+            repeat {
+                place -= 1
+                target[place] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+                rest /= 10
+            } while place > count
+            count = end
+        }
+
+        private static func digits(of number: UInt) -> Int {
+            var digits = 1
+            var rest = number
+            while rest > 9 {
+                digits += 1
+                rest /= 10
+            }
+            return digits
         }
     }
 }

@@ -83,12 +83,14 @@ final class RedisConnection: ChannelInboundHandler {
 
     /// Writes a command. The completion runs exactly once, on the loop, and not before this call has returned unless
     /// the connection is not ready. Pass none on a subscribing connection, where answers arrive as pushes.
-    func send(_ arguments: [Argument], _ completion: Completion?) {
+    ///
+    /// - Parameter more: arguments after the first ones.
+    func send(_ arguments: [Argument], _ more: [Argument] = [], _ completion: Completion?) {
         guard machine.isReady, let context else {
             completion?(.failure(.unavailable(closeReason ?? "the connection to Redis is not ready")))
             return
         }
-        CommandFormatter.write(arguments, into: &unsent)
+        CommandFormatter.write(arguments, more, into: &unsent)
         counters.commands.add()
         if !settings.isSubscription {
             let now = context.eventLoop.now

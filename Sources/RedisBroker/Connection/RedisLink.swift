@@ -107,12 +107,16 @@ final class RedisLink {
 
     /// Sends one command. Fails at once when the link is not up.
     func send(_ arguments: [Argument], _ completion: RedisConnection.Completion? = nil) {
+        send(arguments, [], completion)
+    }
+
+    private func send(_ arguments: [Argument], _ more: [Argument], _ completion: RedisConnection.Completion?) {
         eventLoop.assertInEventLoop()
         guard isUp, let connection else {
             completion?(.failure(.unavailable(failure ?? "not connected")))
             return
         }
-        connection.send(arguments, completion)
+        connection.send(arguments, more, completion)
     }
 
     /// Runs a script by its digest, and whole if Redis does not have it (any more).
@@ -124,20 +128,20 @@ final class RedisLink {
     ) {
         let source = script.index < settings.scripts.count ? settings.scripts[script.index].source : script.source
         let digest = script.index < digests.count ? digests[script.index] : nil
-        // One list for both ways to say it, as some are long.
-        var command: [Argument] = []
-        command.reserveCapacity(3 + keys.count + arguments.count)
-        command += [digest == nil ? "EVAL" : "EVALSHA", .text(digest ?? source), .integer(keys.count)]
-        command += keys.lazy.map { .text($0) }
-        command += arguments
+        var head: [Argument] = []
+        head.reserveCapacity(3 + keys.count)
+        head.append(digest == nil ? "EVAL" : "EVALSHA")
+        head.append(.text(digest ?? source))
+        head.append(.integer(keys.count))
+        for key in keys { head.append(.text(key)) }
         if isAsking { send(["ASKING"]) }
-        guard digest != nil else { return send(command, completion) }
-        send(command) { [self, command] result in
+        guard digest != nil else { return send(head, arguments, completion) }
+        send(head, arguments) { [self, head] result in
             guard case .success(.error) = result else { return completion(result) }
             // The only error that arrives as a success is NOSCRIPT: somebody flushed the scripts. EVAL loads it again.
             counters.scriptsReloaded.add()
             if isAsking { send(["ASKING"]) }
-            send(["EVAL", .text(source)] + command[2...], completion)
+            send(["EVAL", .text(source)] + head[2...], arguments, completion)
         }
     }
 
