@@ -40,25 +40,51 @@ final class RoomAppends {
             }
         }
         var arguments: [Argument] = []
-        arguments.reserveCapacity(11 + 2 * call.count)
+        arguments.reserveCapacity(6 + 2 * call.count)
         arguments.append(.text(channel))
         // The script counts in doubles: exact up to 2^53, and 2^52 ms are 140,000 years.
         arguments.append(.text(Position(epoch: min(known.epoch, 1 << 52), seq: min(known.seq, 1 << 52)).description))
-        arguments.append(.integer(Int(WallClock.microseconds())))
-        arguments.append(.integer(configuration.logLength))
-        arguments.append(.integer(configuration.logTimeToLive))
-        arguments.append(.integer(Int(configuration.retryWindow.nanoseconds / 1_000_000)))
+        arguments.append(.bytes(words(WallClock.microseconds(), UInt64(call.count))))
         arguments.append(.text(generation.current ?? ""))
-        arguments.append(.integer(isSettled ? 1 : 0))
-        arguments.append(.integer(rate))
         arguments.append(.text(next?.description ?? ""))
-        arguments.append(.bytes(identities(of: call)))
-        for waiting in call {
-            let draft = waiting.draft
-            arguments.append(.text(PublicationCodec.head(of: draft.body.readableBytes, exceptFor: draft.exceptFor)))
-            arguments.append(.bytes(draft.body))
+        arguments.append(.bytes(settings(of: call, configuration, isSettled: isSettled, rate: rate)))
+        for index in call.indices {
+            let body = call[index].draft.body
+            let head = PublicationCodec.head(of: body.readableBytes, exceptFor: call[index].draft.exceptFor)
+            arguments.append(.text(head))
+            arguments.append(.bytes(body))
         }
         return arguments
+    }
+
+    /// What the script looks at when it has to find out more; behind it how many bytes of each body tell who sent which
+    /// message, unless none has an `id`.
+    private func settings(
+        of call: [AppendQueue.Waiting], _ configuration: RedisBrokerConfiguration, isSettled: Bool, rate: Int
+    ) -> ByteBuffer {
+        let retryWindow = configuration.retryWindow.nanoseconds / 1_000_000
+        var words = words(
+            UInt64(clamping: configuration.logLength), UInt64(clamping: configuration.logTimeToLive),
+            UInt64(clamping: retryWindow), isSettled ? 1 : 0, UInt64(clamping: rate))
+        guard call.contains(where: { $0.draft.identityLength != nil }) else { return words }
+        words.reserveCapacity(minimumWritableBytes: 6 * call.count)
+        for index in call.indices {
+            let draft = call[index].draft
+            let length = min(draft.identityLength ?? 0, draft.body.readableBytes)
+            words.writeStaticString(draft.isRetry && length > 0 ? " -" : " ")
+            words.writeDecimal(UInt64(length))
+        }
+        return words
+    }
+
+    private func words(_ numbers: UInt64...) -> ByteBuffer {
+        var words = ByteBuffer()
+        words.reserveCapacity(64)
+        for number in numbers {
+            if words.readableBytes > 0 { words.writeStaticString(" ") }
+            words.writeDecimal(number)
+        }
+        return words
     }
 
     /// Whether the log is to be trimmed, or its end to be postponed, with the next so many messages: the script does either
@@ -72,19 +98,5 @@ final class RoomAppends {
         guard step > 0 else { return false }
         let passed = Double((now - last.at).nanoseconds) / 1_000_000
         return (Double(last.time) / step).rounded(.down) != ((Double(last.time) + passed) / step).rounded(.down)
-    }
-
-    /// How many bytes of each body tell who sent which message; nothing when none has an `id`.
-    private func identities(of call: [AppendQueue.Waiting]) -> ByteBuffer {
-        guard call.contains(where: { $0.draft.identityLength != nil }) else { return ByteBuffer() }
-        var lengths = ByteBuffer()
-        lengths.reserveCapacity(6 * call.count)
-        for waiting in call {
-            let length = min(waiting.draft.identityLength ?? 0, waiting.draft.body.readableBytes)
-            if lengths.readableBytes > 0 { lengths.writeStaticString(" ") }
-            if waiting.draft.isRetry, length > 0 { lengths.writeStaticString("-") }
-            lengths.writeDecimal(UInt64(length))
-        }
-        return lengths
     }
 }

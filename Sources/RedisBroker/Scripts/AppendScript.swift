@@ -1,11 +1,14 @@
 extension Script {
     /// Stores and publishes a group of messages of one room.
     ///
-    /// KEYS: log, retried, rules, pace. ARGV: channel, known position, sent at, log length (0: any), time to live in ms (0:
-    /// for ever), retry window in ms, the store's generation (nothing: not known), `1` if the caller is settled in it, how
-    /// many messages a second the room may have if it has no rule of its own (0: any), the position after the known one if the
-    /// log's end need not be looked at (else nothing), the identity length of each message (`-` before it: a retry; 0: no
-    /// identity; nothing at all: none has one), then for each message: the line before it in the publication, body.
+    /// KEYS: log, retried, rules, pace. ARGV: channel, known position, when sent and how many messages in two words, the
+    /// store's generation (nothing: not known), the position after the known one if the log's end need not be looked at (else
+    /// nothing), what is mostly not looked at, then for each message: the line before it in the publication, body.
+    ///
+    /// What is mostly not looked at stands in one argument, as each costs more than all words in it. They are: log length
+    /// (0: any), time to live in ms (0: for ever), retry window in ms, `1` if the caller is settled in the generation, how many
+    /// messages a second the room may have if it has no rule of its own (0: any), then the identity length of each message
+    /// (`-` before it: a retry; 0: no identity; nothing at all: none has one).
     ///
     /// Answers `{first position stored or 0-0, time, then for each duplicate: its number from 0, position, time, and for
     /// each that the room's rules forbid (``postRules``): its number, why, the wait in ms}`. What is neither was stored in
@@ -21,18 +24,18 @@ extension Script {
     /// about a microsecond, and so do each function that it makes and each number that it turns into text.
     static let appendSource = """
         local log, retried, rules = KEYS[1], KEYS[2], KEYS[3]
-        local channel, generation, identities = ARGV[1], ARGV[7], ARGV[11]
+        local channel, generation = ARGV[1], ARGV[4]
         local now = redis.call('TIME')
         local time = now[1] .. string.sub('00000' .. now[2], -6, -4)
-        local first = 12
+        local first = 7
         -- Most rooms have neither retries nor rules: one question for both.
         local extras = redis.call('EXISTS', retried, rules)
 
-        if ARGV[10] ~= '' and extras == 0 then
+        if ARGV[5] ~= '' and extras == 0 then
           local epoch = string.match(ARGV[2], '^%d+')
           local id = epoch .. '-*'
           local start = redis.pcall('XADD', log, 'NOMKSTREAM', id, 'm', ARGV[first + 1], 't', time, 'g', generation)
-          local previous = start == ARGV[10] and ARGV[2]
+          local previous = start == ARGV[5] and ARGV[2]
           -- What is no text is an error: the log is gone, or in a newer epoch, or has no room. As for everybody.
           if not previous and type(start) == 'string' then
             -- Others have stored meanwhile, in this generation, or given back what was lost, or the log went back.
@@ -44,8 +47,9 @@ extension Script {
             end
             if isOurs and before >= tonumber(string.match(ARGV[2], '%d+$')) then
               previous = epoch .. '-' .. string.format('%.0f', before)
-              if ARGV[4] ~= '0' and before % 100 + (#ARGV - first + 1) / 2 >= 100 then
-                redis.call('XTRIM', log, 'MAXLEN', '~', ARGV[4])
+              local logLength = string.match(ARGV[6], '^%d+')
+              if logLength ~= '0' and before % 100 + (#ARGV - first + 1) / 2 >= 100 then
+                redis.call('XTRIM', log, 'MAXLEN', '~', logLength)
               end
             else
               -- It goes on in a new epoch.
@@ -53,19 +57,19 @@ extension Script {
             end
           end
           if previous then
-            local events = {'', ARGV[first], ARGV[first + 1]}
-            for i = first + 2, #ARGV, 2 do
-              redis.call('XADD', log, id, 'm', ARGV[i + 1], 't', time, 'g', generation)
-              events[#events + 1] = ARGV[i]
-              events[#events + 1] = ARGV[i + 1]
-            end
-            events[1] = 'm ' .. previous .. ' ' .. start .. ' ' .. time .. ' ' .. ARGV[3] .. ' ' .. (#events - 1) / 2 .. '\\n'
-            redis.call('PUBLISH', channel, table.concat(events))
+            for i = first + 2, #ARGV, 2 do redis.call('XADD', log, id, 'm', ARGV[i + 1], 't', time, 'g', generation) end
+            -- The rest of the publication stands in ARGV as it is; its first line takes the place of what is over.
+            ARGV[first - 1] = 'm ' .. previous .. ' ' .. start .. ' ' .. time .. ' ' .. ARGV[3] .. '\\n'
+            redis.call('PUBLISH', channel, table.concat(ARGV, '', first - 1))
             return {start, time}
           end
         end
 
         \(postRules)
+        local settings = {}
+        for word in string.gmatch(ARGV[6], '%S+') do settings[#settings + 1] = word end
+        local logLength, timeToLive, retryWindow = settings[1], settings[2], settings[3]
+        local isSettled, rate = settings[4] == '1', tonumber(settings[5])
         local ms = tonumber(time)
         local knownEpoch, knownSeq = string.match(ARGV[2], '^(%d+)-(%d+)$')
         knownEpoch, knownSeq = tonumber(knownEpoch), tonumber(knownSeq)
@@ -95,7 +99,7 @@ extension Script {
           or (generation ~= '' and writtenIn ~= generation)
         local isNewEpoch = begins
         if begins then
-          if ARGV[8] ~= '1' then return 0 end
+          if not isSettled then return 0 end
           epoch = string.format('%.0f', math.max(ms, knownEpoch + 1, headEpoch + 1))
         end
 
@@ -104,10 +108,10 @@ extension Script {
         local stored = {}   -- the same for what this call stores
         local wanted, lengths, missing = {}, {}, 0
         local noted = extras == 2 or (extras == 1 and redis.call('EXISTS', retried) == 1)
-        local judge = (extras == 2 or (extras == 1 and not noted) or ARGV[9] ~= '0')
-          and judging(rules, KEYS[4], ms, tonumber(ARGV[9]))
+        local judge = (extras == 2 or (extras == 1 and not noted) or rate > 0)
+          and judging(rules, KEYS[4], ms, rate)
         local identityLengths = {}
-        for length in string.gmatch(identities, '%S+') do identityLengths[#identityLengths + 1] = tonumber(length) end
+        for n = 6, #settings do identityLengths[n - 5] = tonumber(settings[n]) end
         for n, length in ipairs(identityLengths) do
           if length < 0 or (noted and length > 0) then
             local identity = string.sub(ARGV[first + 2 * n - 1], 1, math.abs(length))
@@ -184,7 +188,7 @@ extension Script {
                 -- The original may still be on its way: for some minutes it counts as the copy.
                 found[identity] = stored[identity]
                 redis.call('HSET', retried, identity, stored[identity])
-                redis.call('PEXPIRE', retried, ARGV[6])
+                redis.call('PEXPIRE', retried, retryWindow)
                 noting = true
               end
             end
@@ -196,22 +200,23 @@ extension Script {
           local notes, stale = redis.call('HRANDFIELD', retried, 10, 'WITHVALUES'), {}
           for i = 1, #notes, 2 do
             local at = tonumber(string.match(notes[i + 1], ' (%d+)$') or 0)
-            if ms - at > tonumber(ARGV[6]) then stale[#stale + 1] = notes[i] end
+            if ms - at > tonumber(retryWindow) then stale[#stale + 1] = notes[i] end
           end
           if #stale > 0 then redis.call('HDEL', retried, unpack(stale)) end
         end
         if count > 0 then
           answer[1] = start
           -- A stream drops its oldest entries a hundred at a time, so it is told to as rarely.
-          if ARGV[4] ~= '0' and (isNewEpoch or math.floor(headSeq / 100) ~= math.floor((headSeq + count) / 100)) then
-            redis.call('XTRIM', log, 'MAXLEN', '~', ARGV[4])
+          if logLength ~= '0' and (isNewEpoch or math.floor(headSeq / 100) ~= math.floor((headSeq + count) / 100)) then
+            redis.call('XTRIM', log, 'MAXLEN', '~', logLength)
           end
           -- A seventeenth of its life is what a log lives longer than promised: once in each its end is postponed.
-          local step = tonumber(ARGV[5]) / 17
+          local step = tonumber(timeToLive) / 17
           if step > 0 and (isNewEpoch or not written or math.floor(written / step) ~= math.floor(ms / step)) then
-            redis.call('PEXPIRE', log, ARGV[5])
+            redis.call('PEXPIRE', log, timeToLive)
           end
-          events[1] = 'm ' .. previous .. ' ' .. start .. ' ' .. time .. ' ' .. ARGV[3] .. ' ' .. count .. '\\n'
+          local sentAt = string.match(ARGV[3], '^%d+')
+          events[1] = 'm ' .. previous .. ' ' .. start .. ' ' .. time .. ' ' .. sentAt .. ' ' .. count .. '\\n'
           redis.call('PUBLISH', channel, table.concat(events))
         end
         return answer
