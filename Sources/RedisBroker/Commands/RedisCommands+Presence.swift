@@ -98,8 +98,9 @@ extension RedisCommands {
 
     private func sendPresence() {
         if link.isUp {
-            for call in PresenceCall.joined(presence.next(limit: Self.sessionsUnderWay)) { send(call) }
-            link.flush()
+            link.together {
+                for call in PresenceCall.joined(presence.next(limit: Self.sessionsUnderWay)) { send(call) }
+            }
         }
         if !whenRestored.isEmpty, presence.isRestored {
             let waiting = whenRestored

@@ -103,23 +103,29 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
             isAppendScheduled = false
             let due = appendsDue
             appendsDue.removeAll(keepingCapacity: true)
-            for queue in due {
-                queue.isDue = false
-                sendAppends(of: queue)
+            link.together {
+                for queue in due {
+                    queue.isDue = false
+                    sendAppends(of: queue)
+                }
             }
-            link.flush()
         }
     }
 
     private func appends(to room: RoomName) -> RoomAppends {
         // One client's messages come together.
         if let latestAppends, latestAppends.room == room { return latestAppends }
-        let queue = appends[room] ?? RoomAppends(room: room, keys: keys)
-        if appends.updateValue(queue, forKey: room) == nil, appends.count > forgettingAppendsAt {
+        let queue = appends[room] ?? remember(RoomAppends(room: room, keys: keys))
+        latestAppends = queue
+        return queue
+    }
+
+    private func remember(_ queue: RoomAppends) -> RoomAppends {
+        appends[queue.room] = queue
+        if appends.count > forgettingAppendsAt {
             appends = appends.filter { $0.value === queue || !$0.value.isIdle }
             forgettingAppendsAt = max(Self.rememberedAppends, 2 * appends.count)
         }
-        latestAppends = queue
         return queue
     }
 
@@ -158,7 +164,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
         _ call: [AppendQueue.Waiting], in queue: RoomAppends, _ result: Result<Reply, BrokerError>,
         generation: String? = nil
     ) {
-        for waiting in call { waitingBytes -= waiting.draft.body.readableBytes }
+        for index in call.indices { waitingBytes -= call[index].draft.body.readableBytes }
         let reply: Reply
         switch result {
         case .success(let answer): reply = answer

@@ -42,7 +42,10 @@ final class RedisConnection: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     private var hasBegun = false
     private var unsent = ByteBuffer()
+    /// What is sent needs no flush of its own: one is on its way.
     private var isFlushScheduled = false
+    /// Between a read and the end of what it brought, which flushes.
+    private var isReading = false
     private var timer: (at: NIODeadline, task: Scheduled<Void>)?
     private var closeReason: String?
 
@@ -110,6 +113,15 @@ final class RedisConnection: ChannelInboundHandler {
         context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
 
+    /// Sends all that is sent meanwhile together, at the end.
+    func together(_ sends: () -> Void) {
+        let wasScheduled = isFlushScheduled
+        isFlushScheduled = true
+        sends()
+        isFlushScheduled = wasScheduled
+        flush()
+    }
+
     /// Gives the connection up; everything outstanding fails with the reason.
     func close(_ reason: String) {
         guard !machine.isClosed else { return }
@@ -120,7 +132,7 @@ final class RedisConnection: ChannelInboundHandler {
     }
 
     private func scheduleFlush(_ context: ChannelHandlerContext) {
-        guard !isFlushScheduled else { return }
+        guard !isFlushScheduled, !isReading else { return }
         isFlushScheduled = true
         context.eventLoop.assumeIsolated().execute { [self] in
             isFlushScheduled = false
@@ -187,6 +199,7 @@ final class RedisConnection: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !machine.isClosed else { return }
+        isReading = true
         do {
             try reader.feed(unwrapInboundIn(data))
             while !machine.isClosed, let reply = try reader.next() { received(reply, at: context.eventLoop.now) }
@@ -197,6 +210,7 @@ final class RedisConnection: ChannelInboundHandler {
 
     func channelReadComplete(context: ChannelHandlerContext) {
         events?.readAllForNow()
+        isReading = false
         flush()
         context.fireChannelReadComplete()
     }

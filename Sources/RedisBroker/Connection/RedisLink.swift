@@ -148,6 +148,11 @@ final class RedisLink {
     /// Sends what this turn has collected at once.
     func flush() { connection?.flush() }
 
+    /// Sends all that is sent meanwhile together, at the end.
+    func together(_ sends: () -> Void) {
+        if let connection { connection.together(sends) } else { sends() }
+    }
+
     private func connect() {
         guard let attempt = machine.connect() else { return }
         switch target {

@@ -79,7 +79,10 @@ final class ClusterRoute: RedisRoute {
         fail("this node is shutting down")
     }
 
-    func flush() { for link in links.values { link.flush() } }
+    func together(_ sends: () -> Void) {
+        sends()
+        for link in links.values { link.flush() }
+    }
 
     // MARK: Places
 

@@ -22,8 +22,8 @@ protocol RedisRoute: AnyObject {
 
     func start()
     func stop()
-    /// Sends what this turn has collected at once.
-    func flush()
+    /// Sends all that is sent meanwhile together, at the end.
+    func together(_ sends: () -> Void)
 
     /// Why a room's data cannot be reached; nil when it can.
     func failure(for room: RoomName) -> String?
