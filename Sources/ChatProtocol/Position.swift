@@ -52,17 +52,7 @@ extension Position: CustomStringConvertible, LosslessStringConvertible {
     }
 
     private static func number(_ digits: Slice<UnsafeRawBufferPointer>) -> UInt64? {
-        guard let first = digits.first, digits.count <= 20, first != UInt8(ascii: "0") || digits.count == 1 else {
-            return nil
-        }
-        var value: UInt64 = 0
-        for byte in digits {
-            guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
-            let (tens, overflowed) = value.multipliedReportingOverflow(by: 10)
-            let (sum, carried) = tens.addingReportingOverflow(UInt64(byte - UInt8(ascii: "0")))
-            if overflowed || carried { return nil }
-            value = sum
-        }
-        return value
+        guard digits.first != UInt8(ascii: "0") || digits.count == 1 else { return nil }
+        return Decimal.value(of: UnsafeRawBufferPointer(rebasing: digits))
     }
 }

@@ -73,7 +73,27 @@ extension ByteBuffer {
 }
 
 /// Decimal digits of unsigned numbers.
-enum Decimal {
+package enum Decimal {
+    /// The number that digits spell, with leading zeros or without; nil for what is none, or does not fit.
+    package static func value(of digits: UnsafeRawBufferPointer) -> UInt64? {
+        guard (1...longest).contains(digits.count) else { return nil }
+        var value: UInt64 = 0
+        // All but the last of the longest fit in any case.
+        for digit in digits.prefix(longest - 1) {
+            let digit = digit &- UInt8(ascii: "0")
+            guard digit <= 9 else { return nil }
+            value = value &* 10 &+ UInt64(digit)
+        }
+        guard digits.count == longest else { return value }
+        let last = digits[longest - 1] &- UInt8(ascii: "0")
+        let (tens, overflowed) = value.multipliedReportingOverflow(by: 10)
+        let (sum, carried) = tens.addingReportingOverflow(UInt64(last))
+        return last <= 9 && !overflowed && !carried ? sum : nil
+    }
+
+    /// Digits of the greatest number.
+    private static let longest = 20
+
     /// How many digits there are, 1 to 20.
     @inline(__always)
     static func length(of value: UInt64) -> Int {
@@ -81,7 +101,7 @@ enum Decimal {
         var power: UInt64 = 10
         while value >= power {
             length += 1
-            if length == 20 { break }
+            if length == longest { break }
             power &*= 10
         }
         return length

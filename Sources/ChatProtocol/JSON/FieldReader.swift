@@ -173,16 +173,8 @@ extension FieldReader {
     }
 
     private func unsigned(_ value: JSONValue) -> UInt64? {
-        guard value.kind == .number, value.range.count <= 20 else { return nil }
-        var number: UInt64 = 0
-        for byte in bytes[value.range] {
-            guard UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte else { return nil }
-            let (tens, overflowed) = number.multipliedReportingOverflow(by: 10)
-            let (sum, carried) = tens.addingReportingOverflow(UInt64(byte - UInt8(ascii: "0")))
-            if overflowed || carried { return nil }
-            number = sum
-        }
-        return number
+        guard value.kind == .number else { return nil }
+        return Decimal.value(of: UnsafeRawBufferPointer(rebasing: bytes[value.range]))
     }
 
     private func raw(_ value: JSONValue) -> RawJSON? {

@@ -121,7 +121,7 @@ package enum PublicationCodec {
         rest.readWithUnsafeReadableBytes { bytes in
             let length = bytes.prefix(21).firstIndex { !(UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0) }
             let digits = bytes.prefix(length ?? 21)
-            return (digits.count, number(UnsafeRawBufferPointer(rebasing: digits)))
+            return (digits.count, Decimal.value(of: UnsafeRawBufferPointer(rebasing: digits)))
         }
     }
 
@@ -135,20 +135,7 @@ package enum PublicationCodec {
 
     static func position(_ bytes: ByteBuffer) -> Position? { bytes.withUnsafeReadableBytes { Position(decimal: $0) } }
 
-    static func number(_ bytes: ByteBuffer) -> UInt64? { bytes.withUnsafeReadableBytes(number) }
-
-    private static func number(_ digits: UnsafeRawBufferPointer) -> UInt64? {
-        guard (1...20).contains(digits.count) else { return nil }
-        var value: UInt64 = 0
-        for byte in digits {
-            guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
-            let (tens, overflowed) = value.multipliedReportingOverflow(by: 10)
-            let (sum, carried) = tens.addingReportingOverflow(UInt64(byte - UInt8(ascii: "0")))
-            if overflowed || carried { return nil }
-            value = sum
-        }
-        return value
-    }
+    static func number(_ bytes: ByteBuffer) -> UInt64? { bytes.withUnsafeReadableBytes(Decimal.value) }
 
     private static func session(_ bytes: ByteBuffer) -> SessionID? { SessionID(String(buffer: bytes)) }
 }
