@@ -44,7 +44,7 @@ extension ClientMessage {
 
     private static func parse(_ fields: FieldReader) -> Result<ClientMessage, Refusal> {
         do throws(FieldError) {
-            let type = try fields.need("type", fields.string)
+            guard let type = try fields.string("type") else { throw .missing("type") }
             guard let message = try read(type, fields) else {
                 return .failure(
                     fields.refusal(
@@ -100,8 +100,10 @@ extension ClientMessage {
 
     private static func readPost(_ fields: FieldReader, to knownRoom: RoomName? = nil) throws(FieldError) -> Post {
         let id = try fields.requestID("id")
-        let room: RoomName
-        if let knownRoom { room = knownRoom } else { room = try fields.need("room", fields.room) }
+        // Not `need`, which would copy the reader for its closure: this is read for every message.
+        var room = knownRoom
+        if room == nil { room = try fields.room("room") }
+        guard let room else { throw .missing("room") }
         let content = Content(text: try fields.jsonString("text"), data: try fields.json("data"))
         guard content.text != nil || content.data != nil else {
             throw FieldError(kind: .missing, text: "`text` or `data` is missing: a message needs at least one of them")

@@ -64,16 +64,16 @@ final class FrameOutlet {
     }
 
     private func sendQueued(to context: ChannelHandlerContext) {
-        var rest = queued
-        queued = ByteBuffer()
         #if os(Linux)
-        let sent = rest.withUnsafeReadableBytes {
+        let sent = queued.withUnsafeReadableBytes {
             Glibc.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_DONTWAIT | MSG_NOSIGNAL))
         }
         // An error, too, is for the channel to find: it knows what is to be tried again and what ends it.
-        rest.moveReaderIndex(forwardBy: max(0, sent))
-        guard rest.readableBytes > 0 else { return }
+        queued.moveReaderIndex(forwardBy: max(0, sent))
         #endif
+        let rest = queued
+        queued = ByteBuffer()
+        guard rest.readableBytes > 0 else { return }
         isBehindChannel = true
         context.writeAndFlush(NIOAny(rest), promise: nil)
     }
