@@ -258,7 +258,10 @@ extension ClusterTests {
                     "POST", "/rooms/general/messages?user=alice", #"{"text":"x"}"#, port: cluster.nodes[1].port)
                 #expect(posted.status == 429 && posted.headers["retry-after"] != nil)
                 try await bob.close()
-                try await carol.join("general")
+                try await eventually("bob's place is free") {
+                    try await carol.send(#"{"type":"join","id":"2","room":"general"}"#)
+                    return try await carol.event("an answer") { $0.id == "2" }.type == "joined" ? true : nil
+                }
                 #expect(try await Self.ask("GET", path, port: cluster.nodes[1].opsPort).body == set.body)
                 for guest in [alice, again, bob, carol] { await guest.socket.cut() }
             }

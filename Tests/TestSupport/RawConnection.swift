@@ -53,6 +53,7 @@ package final class RawConnection: Sendable {
         let result = channel.eventLoop.makePromise(of: Value?.self)
         channel.eventLoop.execute { [inbox, channel] in
             let alarm = channel.eventLoop.scheduleTask(in: limit) {
+                inbox.value.giveUp()
                 result.fail(Impatience(description: "not received within \(limit): \(what)"))
             }
             result.futureResult.whenComplete { _ in alarm.cancel() }
@@ -93,10 +94,13 @@ private final class Inbox: ChannelInboundHandler {
     private var isClosed = false
     private var waiter: ((inout ByteBuffer, Bool) -> Bool)?
 
-    /// One at a time; a new waiter takes the place of one that gave up.
+    /// One at a time.
     func wait(_ waiter: @escaping (inout ByteBuffer, Bool) -> Bool) {
         if !waiter(&bytes, isClosed) { self.waiter = waiter }
     }
+
+    /// What comes from now on is for the next waiter.
+    func giveUp() { waiter = nil }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var read = unwrapInboundIn(data)

@@ -75,12 +75,15 @@ extension ByteBuffer {
 /// Decimal digits of unsigned numbers.
 package enum Decimal {
     /// The number that digits spell, with leading zeros or without; nil for what is none, or does not fit.
+    ///
+    /// Inlinable, as publications are full of short ones.
+    @inlinable
     package static func value(of digits: UnsafeRawBufferPointer) -> UInt64? {
-        guard (1...longest).contains(digits.count) else { return nil }
+        guard digits.count > 0, digits.count <= longest else { return nil }
         var value: UInt64 = 0
         // All but the last of the longest fit in any case.
-        for digit in digits.prefix(longest - 1) {
-            let digit = digit &- UInt8(ascii: "0")
+        for index in 0..<min(digits.count, longest - 1) {
+            let digit = digits[index] &- UInt8(ascii: "0")
             guard digit <= 9 else { return nil }
             value = value &* 10 &+ UInt64(digit)
         }
@@ -92,7 +95,7 @@ package enum Decimal {
     }
 
     /// Digits of the greatest number.
-    private static let longest = 20
+    @inlinable static var longest: Int { 20 }
 
     /// How many digits there are, 1 to 20.
     @inline(__always)
