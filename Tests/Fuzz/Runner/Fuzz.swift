@@ -21,7 +21,8 @@ struct Fuzz {
             return
         }
         chosen.withLock { $0 = target }
-        exit(runDriver([arguments[0]] + arguments.dropFirst(2)))
+        // What libFuzzer starts for itself, to merge a corpus, begins with its first argument: it has to name the target.
+        exit(runDriver(["\(arguments[0]) \(arguments[1])"] + arguments.dropFirst(2)))
     }
 
     private static func runDriver(_ arguments: [String]) -> CInt {
