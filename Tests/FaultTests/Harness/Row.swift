@@ -128,7 +128,10 @@ struct Row {
     /// Who is in a room is known on all gateways.
     private func checkPresence(of traffic: Traffic, on stage: Stage) async throws {
         for gateway in stage.gateways where gateway.ending == nil {
-            let guest = try await Guest.connect("\(traffic.rooms[0])-asks", port: gateway.port)
+            // Refused with 503 while the gateway finds its way back to Redis.
+            let guest = try await eventually("\(gateway.node) lets a guest in") {
+                try await Guest.connect("\(traffic.rooms[0])-asks", port: gateway.port)
+            }
             for (room, users) in traffic.users {
                 var found: Set<String> = []
                 do {
