@@ -3,7 +3,7 @@ package import ChatProtocol
 /// Values by room, for somebody who is in a few rooms as a rule: these stand in a list, which takes half of a dictionary's
 /// memory. Whoever is in more gets a dictionary.
 ///
-/// Inlinable, as it is looked into for each message: unspecialised, that costs ten times as much.
+/// Inlinable, as it is looked into for each message: unspecialised, that was most of what a session's rules cost.
 package struct RoomTable<Value>: ExpressibleByDictionaryLiteral {
     /// A list of more is slower to look through than a name is to hash.
     @usableFromInline static var fewRooms: Int { 8 }

@@ -222,7 +222,7 @@ package final class GatewayListener: Service, Sendable {
                     try channel.pipeline.syncOperations.addHandler(AcceptPause(pending: pending, logger: logger))
                 }
             }
-            // At once, as the bootstrap's own child options take a future each, and ten times as long.
+            // At once, as the bootstrap's own child options take a future each, and four times the instructions.
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if let options = channel.syncOptions {
