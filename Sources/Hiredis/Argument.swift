@@ -5,6 +5,8 @@ package enum Argument: Sendable, Equatable {
     case text(String)
     case bytes(ByteBuffer)
     case integer(Int)
+    /// So many arguments that are written already, by ``CommandFormatter/writeArgument(_:into:)``.
+    case written(ByteBuffer, count: Int)
 }
 
 extension Argument: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral {

@@ -13,11 +13,31 @@ package struct CommandFormatter {
         let size = longestLine + longestSize(of: arguments) + longestSize(of: more)
         out.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { target in
             var line = Line(target: target)
-            line.writeHead("*", arguments.count + more.count)
+            line.writeHead("*", count(of: arguments) + count(of: more))
             for argument in arguments { line.write(argument) }
             for argument in more { line.write(argument) }
             return line.count
         }
+    }
+
+    /// Appends one argument as ``write(_:_:into:)`` would, for ``Argument/written(_:count:)``.
+    package static func writeArgument(_ bytes: UnsafeRawBufferPointer, into out: inout ByteBuffer) {
+        out.writeWithUnsafeMutableBytes(minimumWritableBytes: longestLine + bytes.count + argumentEnd) { target in
+            var line = Line(target: target)
+            line.writeBulk(bytes)
+            return line.count
+        }
+    }
+
+    /// What follows an argument's bytes.
+    package static let argumentEnd = 2
+
+    private static func count(of arguments: [Argument]) -> Int {
+        var count = arguments.count
+        for argument in arguments {
+            if case .written(_, let written) = argument { count += written - 1 }
+        }
+        return count
     }
 
     /// `Int.min` in decimal.
@@ -33,8 +53,9 @@ package struct CommandFormatter {
                 case .text(let text): text.utf8.count
                 case .bytes(let bytes): bytes.readableBytes
                 case .integer: longestInteger
+                case .written(let bytes, _): bytes.readableBytes
                 }
-            size += longestLine + length + 2
+            size += longestLine + length + argumentEnd
         }
         return size
     }
@@ -50,6 +71,7 @@ package struct CommandFormatter {
             switch argument {
             case .text(var text): text.withUTF8 { writeBulk(UnsafeRawBufferPointer($0)) }
             case .bytes(let bytes): bytes.withUnsafeReadableBytes { writeBulk($0) }
+            case .written(let bytes, _): bytes.withUnsafeReadableBytes { write($0) }
             case .integer(let integer):
                 let isNegative = integer < 0
                 writeHead("$", Self.digits(of: integer.magnitude) + (isNegative ? 1 : 0))
@@ -59,11 +81,15 @@ package struct CommandFormatter {
             }
         }
 
-        private mutating func writeBulk(_ bytes: UnsafeRawBufferPointer) {
+        mutating func writeBulk(_ bytes: UnsafeRawBufferPointer) {
             writeHead("$", bytes.count)
+            write(bytes)
+            writeLineEnd()
+        }
+
+        private mutating func write(_ bytes: UnsafeRawBufferPointer) {
             UnsafeMutableRawBufferPointer(rebasing: target[count...]).copyMemory(from: bytes)
             count += bytes.count
-            writeLineEnd()
         }
 
         mutating func writeHead(_ sign: Unicode.Scalar, _ length: Int) {

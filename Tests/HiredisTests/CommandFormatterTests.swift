@@ -29,6 +29,17 @@ struct CommandFormatterTests {
         #expect(out == ByteBuffer(string: "*4\r\n$3\r\nGET\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\n3\r\n"))
     }
 
+    @Test("arguments that were written before count one by one")
+    func writtenBefore() {
+        var some = ByteBuffer()
+        for text in ["a", "", "long enough for two digits"] {
+            ByteBuffer(string: text).withUnsafeReadableBytes { CommandFormatter.writeArgument($0, into: &some) }
+        }
+        #expect(
+            self.written(["EVAL", .written(some, count: 3), .written(ByteBuffer(), count: 0), 7])
+                == self.written(["EVAL", "a", "", "long enough for two digits", 7]))
+    }
+
     @Test("a name alone")
     func name() {
         #expect(self.written(["PING"]) == ByteBuffer(string: "*1\r\n$4\r\nPING\r\n"))

@@ -112,18 +112,35 @@ struct RecentAppendsTests {
     @Test func isKeptRoomByRoomInOrder() throws {
         var recent = RecentAppends(byteLimit: 1 << 20, ageLimit: .seconds(60))
         for seq in 1...4 as ClosedRange<UInt64> {
-            recent.add([entry(seq)], to: try room(seq % 2 == 0 ? "a" : "b"), at: start)
+            recent.add(entry(seq), to: try room(seq % 2 == 0 ? "a" : "b"), at: start)
         }
-        let rooms = recent.byRoom().sorted { $0.room.text < $1.room.text }
+        let rooms = recent.byRoom(at: start).sorted { $0.room.text < $1.room.text }
         #expect(rooms.map(\.room.text) == ["a", "b"])
         #expect(rooms.map { $0.entries.map(\.position.seq) } == [[2, 4], [1, 3]])
     }
 
-    @Test func isBoundedInBytesAndAge() throws {
+    @Test func isBoundedInBytes() throws {
         var recent = RecentAppends(byteLimit: 1_000, ageLimit: .seconds(60))
-        for seq in 1...10 as ClosedRange<UInt64> { recent.add([entry(seq, bytes: 72)], to: try room(), at: start) }
-        #expect(recent.byRoom().first?.entries.map(\.position.seq) == [6, 7, 8, 9, 10])
-        recent.add([entry(11)], to: try room(), at: start + .seconds(61))
-        #expect(recent.byRoom().first?.entries.map(\.position.seq) == [11])
+        for seq in 1...20 as ClosedRange<UInt64> { recent.add(entry(seq, bytes: 72), to: try room(), at: start) }
+        let kept = try #require(recent.byRoom(at: start).first?.entries)
+        #expect(kept.map(\.position.seq) == Array(13...20))
+        #expect(kept.reduce(0) { $0 + $1.body.readableBytes } <= 1_000)
+    }
+
+    @Test func isBoundedInAge() throws {
+        var recent = RecentAppends(byteLimit: 1_000, ageLimit: .seconds(60))
+        for seq in 1...3 as ClosedRange<UInt64> { recent.add(entry(seq, bytes: 72), to: try room(), at: start) }
+        recent.add(entry(4), to: try room(), at: start + .seconds(50))
+        let later = start + .seconds(61)
+        #expect(recent.byRoom(at: later).first?.entries.map(\.position.seq) == [4])
+        recent.add(entry(5), to: try room(), at: later)
+        #expect(recent.byRoom(at: later).first?.entries == [entry(4), entry(5)])
+    }
+
+    @Test func keepsOneThatIsLongerThanAPieceOfMemory() throws {
+        var recent = RecentAppends(byteLimit: 1_000, ageLimit: .seconds(60))
+        recent.add(entry(1), to: try room(), at: start)
+        recent.add(entry(2, bytes: 5_000), to: try room(), at: start)
+        #expect(recent.byRoom(at: start).first?.entries.last == entry(2, bytes: 5_000))
     }
 }

@@ -94,30 +94,48 @@ package enum Decimal {
         return last <= 9 && !overflowed && !carried ? sum : nil
     }
 
+    /// 00 to 99: half as many divisions.
+    @inline(__always)
+    private static var pairs: StaticString {
+        """
+        00010203040506070809101112131415161718192021222324252627282930313233343536373839\
+        40414243444546474849505152535455565758596061626364656667686970717273747576777879\
+        8081828384858687888990919293949596979899
+        """
+    }
+
     /// Digits of the greatest number.
     @inlinable static var longest: Int { 20 }
 
     /// How many digits there are, 1 to 20.
     @inline(__always)
-    static func length(of value: UInt64) -> Int {
+    package static func length(of value: UInt64) -> Int {
         var length = 1
-        var power: UInt64 = 10
-        while value >= power {
-            length += 1
-            if length == longest { break }
-            power &*= 10
+        var rest = value
+        // Multiplications: the divisor is known.
+        while rest >= 10_000 {
+            rest /= 10_000
+            length += 4
         }
-        return length
+        if rest >= 1_000 { return length + 3 }
+        if rest >= 100 { return length + 2 }
+        return rest >= 10 ? length + 1 : length
     }
 
+    /// - Parameter length: of the digits, as ``length(of:)`` tells.
     @inline(__always)
-    static func write(_ value: UInt64, length: Int, to target: UnsafeMutableRawBufferPointer, at offset: Int) {
+    package static func write(
+        _ value: UInt64, length: Int, to target: UnsafeMutableRawBufferPointer, at offset: Int
+    ) {
         var value = value
         var index = offset + length
-        while index > offset {
-            index -= 1
-            target[index] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value % 10)
-            value /= 10
+        while index > offset + 1 {
+            index -= 2
+            let pair = 2 * Int(truncatingIfNeeded: value % 100)
+            target[index] = pairs.utf8Start[pair]
+            target[index + 1] = pairs.utf8Start[pair + 1]
+            value /= 100
         }
+        if index > offset { target[offset] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value % 10) }
     }
 }

@@ -92,7 +92,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
         waitingBytes += size
         let deadline = eventLoop.now + configuration.commandTimeout
         let queue = appends(to: room)
-        queue.drafts.add(.init(draft: draft, deadline: deadline, completion: completion), known: known)
+        queue.drafts.add(draft, until: deadline, known: known, completion: completion)
         if !queue.isDue {
             queue.isDue = true
             appendsDue.append(queue)
@@ -152,7 +152,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     }
 
     /// The room would begin a new epoch, and somebody may still give back what Redis has lost.
-    private func putOff(_ call: [AppendQueue.Waiting], in queue: RoomAppends) {
+    private func putOff(_ call: AppendQueue.Batch, in queue: RoomAppends) {
         queue.drafts.putBack(call)
         let now = eventLoop.now
         let next = max(link.generation(for: queue.room).settles(after: now) ?? now, now + .milliseconds(10))
@@ -161,49 +161,51 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
 
     /// - Parameter generation: of the store that has answered.
     private func finish(
-        _ call: [AppendQueue.Waiting], in queue: RoomAppends, _ result: Result<Reply, BrokerError>,
+        _ call: AppendQueue.Batch, in queue: RoomAppends, _ result: Result<Reply, BrokerError>,
         generation: String? = nil
     ) {
-        for index in call.indices { waitingBytes -= call[index].draft.body.readableBytes }
+        waitingBytes -= call.bodyBytes
         let reply: Reply
         switch result {
         case .success(let answer): reply = answer
         case .failure(let error):
             logger.debug("Append failed", metadata: ["room": "\(queue.room)", "reason": "\(error)"])
             queue.last = nil
-            for waiting in call { waiting.completion(.failure(error)) }
+            for waiting in call.messages { waiting.completion(.failure(error)) }
             return
         }
         guard let outcomes = AppendReply.outcomes(reply, count: call.count) else {
             let error = BrokerError.malformed("the append script answered what it never does")
             logger.error("Append failed", metadata: ["room": "\(queue.room)", "reason": "\(error)"])
-            for waiting in call { waiting.completion(.failure(error)) }
+            for waiting in call.messages { waiting.completion(.failure(error)) }
             return
         }
-        var entries: [LogEntry] = []
-        entries.reserveCapacity(call.count)
-        for index in call.indices {
-            guard case .success(let receipt) = outcomes[index], !receipt.isDuplicate else { continue }
-            entries.append(
-                LogEntry(position: receipt.position, time: receipt.time, body: call[index].draft.body))
-        }
-        counters.appended.add(entries.count)
         let now = eventLoop.now
-        if let newest = entries.last { queue.last = (newest.position, newest.time, now, generation) }
-        recent.add(entries, to: queue.room, at: now)
+        var newest: Receipt?
+        var stored = 0
+        call.forEachBody { index, body in
+            guard case .success(let receipt) = outcomes[index], !receipt.isDuplicate else { return }
+            stored += 1
+            newest = receipt
+            recent.add(
+                LogEntry(position: receipt.position, time: receipt.time, body: body), to: queue.room, at: now)
+        }
+        counters.appended.add(stored)
+        if let newest { queue.last = (newest.position, newest.time, now, generation) }
         var awaited: [(completion: AppendQueue.Completion, receipt: Receipt)] = []
-        for index in call.indices {
+        for index in call.messages.indices {
+            let completion = call.messages[index].completion
             switch outcomes[index] {
             case .success(let receipt):
                 if receipt.isDuplicate { counters.duplicates.add() }
                 if configuration.ackReplicas > 0 {
-                    awaited.append((call[index].completion, receipt))
+                    awaited.append((completion, receipt))
                 } else {
-                    call[index].completion(outcomes[index])
+                    completion(outcomes[index])
                 }
             case .failure:
                 counters.forbidden.add()
-                call[index].completion(outcomes[index])
+                completion(outcomes[index])
             }
         }
         if !awaited.isEmpty { awaitReplicas(of: awaited, in: queue.room) }
@@ -242,7 +244,7 @@ final class RedisCommands: BrokerCommands, @unchecked Sendable {
     /// their turn, what this loop has stored itself follows, for rooms in which nobody is.
     func storeReplaced() {
         eventLoop.assertInEventLoop()
-        let lost = recent.byRoom()
+        let lost = recent.byRoom(at: eventLoop.now)
         let turn = eventLoop.now + .nanoseconds(configuration.settlingTime.nanoseconds * 3 / 4)
         for (room, entries) in lost { giveBack(entries, to: room, at: turn, attempts: 5) }
     }

@@ -24,7 +24,7 @@ final class RoomAppends {
 
     /// What the append script takes.
     func arguments(
-        of call: [AppendQueue.Waiting], to generation: StoreGeneration, _ configuration: RedisBrokerConfiguration,
+        of call: AppendQueue.Batch, to generation: StoreGeneration, _ configuration: RedisBrokerConfiguration,
         now: NIODeadline
     ) -> [Argument] {
         let isSettled = generation.settles(after: now) == nil
@@ -32,7 +32,7 @@ final class RoomAppends {
         var known = drafts.known
         var next: Position?
         if let last, last.generation == generation.current, last.position.epoch >= known.epoch, isSettled, rate == 0,
-            !call.contains(where: \.draft.isRetry)
+            !call.messages.contains(where: \.isRetry)
         {
             known = max(known, last.position)
             if !isTidyingDue(after: known, count: call.count, configuration, now: now) {
@@ -40,7 +40,7 @@ final class RoomAppends {
             }
         }
         var arguments: [Argument] = []
-        arguments.reserveCapacity(6 + 2 * call.count)
+        arguments.reserveCapacity(7)
         arguments.append(.text(channel))
         // The script counts in doubles: exact up to 2^53, and 2^52 ms are 140,000 years.
         arguments.append(.text(Position(epoch: min(known.epoch, 1 << 52), seq: min(known.seq, 1 << 52)).description))
@@ -48,30 +48,24 @@ final class RoomAppends {
         arguments.append(.text(generation.current ?? ""))
         arguments.append(.text(next?.description ?? ""))
         arguments.append(.bytes(settings(of: call, configuration, isSettled: isSettled, rate: rate)))
-        for index in call.indices {
-            let body = call[index].draft.body
-            let head = PublicationCodec.head(of: body.readableBytes, exceptFor: call[index].draft.exceptFor)
-            arguments.append(.text(head))
-            arguments.append(.bytes(body))
-        }
+        arguments.append(.written(call.arguments, count: 2 * call.count))
         return arguments
     }
 
     /// What the script looks at when it has to find out more; behind it how many bytes of each body tell who sent which
     /// message, unless none has an `id`.
     private func settings(
-        of call: [AppendQueue.Waiting], _ configuration: RedisBrokerConfiguration, isSettled: Bool, rate: Int
+        of call: AppendQueue.Batch, _ configuration: RedisBrokerConfiguration, isSettled: Bool, rate: Int
     ) -> ByteBuffer {
         let retryWindow = configuration.retryWindow.nanoseconds / 1_000_000
         var words = words(
             UInt64(clamping: configuration.logLength), UInt64(clamping: configuration.logTimeToLive),
             UInt64(clamping: retryWindow), isSettled ? 1 : 0, UInt64(clamping: rate))
-        guard call.contains(where: { $0.draft.identityLength != nil }) else { return words }
+        guard call.messages.contains(where: { $0.identityLength > 0 }) else { return words }
         words.reserveCapacity(minimumWritableBytes: 6 * call.count)
-        for index in call.indices {
-            let draft = call[index].draft
-            let length = min(draft.identityLength ?? 0, draft.body.readableBytes)
-            words.writeStaticString(draft.isRetry && length > 0 ? " -" : " ")
+        for index in call.messages.indices {
+            let length = call.messages[index].identityLength
+            words.writeStaticString(call.messages[index].isRetry && length > 0 ? " -" : " ")
             words.writeDecimal(UInt64(length))
         }
         return words

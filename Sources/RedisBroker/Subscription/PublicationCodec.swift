@@ -1,5 +1,6 @@
 package import ChatHub
 package import ChatProtocol
+import Hiredis
 package import NIOCore
 
 /// What travels on a room's channel: a line of words, then bytes whose lengths are said before.
@@ -22,13 +23,21 @@ package enum PublicationCodec {
         return bytes
     }
 
-    /// The line before a message's body.
-    static func head(of bodyLength: Int, exceptFor session: SessionID?) -> String {
-        var head = String(bodyLength)
-        head.append(" ")
-        if let session { head.append(session.description) }
-        head.append("\n")
-        return head
+    /// Appends two arguments of a Redis command: the line before a message's body, and the body.
+    static func writeArguments(_ body: ByteBuffer, exceptFor session: SessionID?, into out: inout ByteBuffer) {
+        let lengthDigits = Decimal.length(of: UInt64(body.readableBytes))
+        withUnsafeTemporaryAllocation(byteCount: lengthDigits + 18, alignment: 1) { line in
+            Decimal.write(UInt64(body.readableBytes), length: lengthDigits, to: line, at: 0)
+            line[lengthDigits] = UInt8(ascii: " ")
+            var end = lengthDigits + 1
+            if let session {
+                UnsafeMutableRawBufferPointer(rebasing: line[end...]).copyBytes(from: session.description.utf8)
+                end += 16
+            }
+            line[end] = UInt8(ascii: "\n")
+            CommandFormatter.writeArgument(UnsafeRawBufferPointer(rebasing: line[...end]), into: &out)
+        }
+        body.withUnsafeReadableBytes { CommandFormatter.writeArgument($0, into: &out) }
     }
 
     package static func parse(_ bytes: ByteBuffer) throws(PublicationError) -> Publication {
