@@ -66,10 +66,11 @@ extension ClusterTests {
             // The balancer needs a second to see who is ready and who is not, and longer on a busy machine.
             let patience = ["--messages-per-second", "0", "--drain-deadline", "10"]
             try await Cluster.run(arguments: patience) { cluster in
-                var witnesses: [Witness] = []
-                for user in ["alice", "bob", "carol"] {
-                    witnesses.append(try await Witness.join("general", as: user, at: [cluster.balancerURL]))
-                }
+                let witnesses = [
+                    try await Witness.join("general", as: "alice", at: [cluster.balancerURL]),
+                    try await Witness.join("general", as: "bob", at: [cluster.balancerURL]),
+                    try await Witness.join("general", as: "carol", at: [cluster.balancerURL]),
+                ]
                 for (witness, joined) in zip(witnesses, [["bob", "carol"], ["carol"], []]) {
                     try await witness.record("who came") { $0.joined == joined }
                 }
