@@ -32,14 +32,15 @@ async function measureOn(gatewayCores, otherCore, workload, contenderName, plan)
             places.push(place);
         }
         const rate = workload.rate?.(plan);
-        // The load generator never sleeps: niced, it leaves the core to Redis whenever that has something to do.
+        // At full load the generator never sleeps: niced, it leaves the core to Redis whenever that has something to do.
+        // At a rate it sleeps, and must see in time what comes.
         const load = new Child("the load generator", otherCore, [
             join(plan.tools, "load"), ...contenders[contenderName].clients,
             ...(typeof workload.load === "function" ? workload.load(plan) : workload.load),
             ...(rate ? ["--rate", rate] : []),
             "--duration", plan.duration, "--watch", `redis=${redis.id}`,
             ...places.flatMap(({ gateway, port }) => ["--target", port, "--watch", `gateway=${gateway.id}`]),
-        ], { nice: 19 });
+        ], { nice: rate ? 0 : 19 });
         children.push(load);
         const isToBeCut = workload.cutsSubscriptions && contenders[contenderName].reconnects;
         const again = isToBeCut ? cutSubscriptions(load, redisPort) : null;
@@ -49,7 +50,7 @@ async function measureOn(gatewayCores, otherCore, workload, contenderName, plan)
         if (workload.nodes) {
             const latency = new Child("redis-latency", otherCore, [
                 join(plan.tools, "redis-latency"), redisPort, 200, plan.duration, 128,
-            ], { nice: 19 });
+            ]);
             children.push(latency);
             result.redisLatency = JSON.parse(await latency.printed(60)).latency;
         }

@@ -2,11 +2,13 @@
  *
  *     redis-latency REDIS_PORT RATE SECONDS PAYLOAD
  *
- * Counts from when a message was due, and never sleeps, as the load generator does. Prints one JSON object. */
+ * Counts from when a message was due, and sleeps until something comes or is due, as the load generator does at a rate.
+ * Prints one JSON object. */
 #include "common.h"
 #include "spread.h"
 
-#include <sched.h>
+#include <poll.h>
+#include <sys/prctl.h>
 
 static struct spread latency;
 
@@ -41,6 +43,7 @@ int main(int count, char **arguments)
     memset(reserve(&message, payload), 'x', payload);
     message.length = payload;
     uint64_t sent = 0;
+    prctl(PR_SET_TIMERSLACK, 1);
     for (due = begin = now(); now() - begin < (seconds + 1) * 1e9;) {
         if (due - begin < seconds * 1e9 && now() >= due) {
             memcpy(message.bytes, (snprintf(replies, sizeof replies, "~%016lx", due), replies), 17);
@@ -53,7 +56,10 @@ int main(int count, char **arguments)
         ssize_t taken = recv(subscriber, reserve(&in, 65536), 65536, MSG_DONTWAIT);
         if (taken == 0) fail("Redis has closed the connection");
         if (taken > 0) in.length += taken, take_events(&in, payload);
-        if (recv(publisher, replies, sizeof replies, MSG_DONTWAIT) < 0 && taken < 0) sched_yield();
+        if (recv(publisher, replies, sizeof replies, MSG_DONTWAIT) >= 0 || taken >= 0) continue;
+        int64_t wait = due - now();
+        struct pollfd both[] = { { subscriber, POLLIN, 0 }, { publisher, POLLIN, 0 } };
+        ppoll(both, 2, &(struct timespec){ .tv_nsec = wait < 0 ? 0 : wait > 1000000 ? 1000000 : wait }, NULL);
     }
     printf("{\"sent\":%lu,\"missing\":%lu", sent, sent - latency.count);
     print_spread("latency", &latency);
