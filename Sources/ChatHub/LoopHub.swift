@@ -49,6 +49,8 @@ package final class LoopHub: @unchecked Sendable {
     private let deflater = Deflater()
     private var awaitingFlush: [any HubSession] = []
     private var isFlushScheduled = false
+    /// The message that was appended last: unless the broker has kept it, its memory serves for the next one.
+    package var draftMemory = ByteBuffer()
     var openings = 0
     /// Rooms that joins wait for, and how long.
     var unopened = CircularBuffer<(room: LoopRoom, deadline: NIODeadline)>()
@@ -98,6 +100,14 @@ package final class LoopHub: @unchecked Sendable {
         if let latestKnown, latestKnown.name == name { return latestKnown.position }
         latestKnown = rooms[name]
         return latestKnown?.position ?? .zero
+    }
+
+    /// An empty buffer, to be given back as ``draftMemory``.
+    package func takeDraftMemory() -> ByteBuffer {
+        var memory = ByteBuffer()
+        swap(&memory, &draftMemory)
+        memory.clear(minimumCapacity: 0)
+        return memory
     }
 
     /// A session's socket takes data again.

@@ -287,15 +287,16 @@ package final class RoomDirectory: @unchecked Sendable {
                 if room.isOpen { tellOpened(room) }
             case .batch(let batch, let skipping):
                 var position = Position(epoch: batch.first.epoch, seq: batch.first.seq + UInt64(skipping))
-                let bytes = batch.messages.reduce(0) { $0 + $1.body.readableBytes }
+                var bytes = 0
+                for index in batch.messages.indices { bytes += batch.messages[index].body.readableBytes }
                 if bytes <= settings.deliveryBytes {
                     turn(of: room).builder.expect(batch.messages.count, bytes: bytes)
                 }
-                for message in batch.messages.dropFirst(skipping) {
+                // By index: an iterator copies each message before it is looked at.
+                for index in batch.messages.indices.dropFirst(skipping) {
                     append(
-                        message.body, at: position, time: batch.time, sentAt: batch.sentAt,
-                        exceptFor: message.exceptFor,
-                        to: room)
+                        batch.messages[index].body, at: position, time: batch.time, sentAt: batch.sentAt,
+                        exceptFor: batch.messages[index].exceptFor, to: room)
                     position.seq += 1
                 }
             case .entries(let entries):

@@ -44,6 +44,8 @@ extension ClientMessage {
 
     private static func parse(_ fields: FieldReader) -> Result<ClientMessage, Refusal> {
         do throws(FieldError) {
+            // What nearly all are is not made a string first.
+            if fields.holds("type", "message") { return .success(.message(try readPost(fields))) }
             guard let type = try fields.string("type") else { throw .missing("type") }
             guard let message = try read(type, fields) else {
                 return .failure(

@@ -19,9 +19,19 @@ package enum StoredMessage {
     package static func render(
         room: RoomName, user: UserName, id: RequestID?, to: UserName?, content: Content
     ) -> (body: ByteBuffer, identityLength: Int?) {
+        var body = ByteBuffer()
+        let identityLength = render(room: room, user: user, id: id, to: to, content: content, into: &body)
+        return (body, identityLength)
+    }
+
+    /// Renders a message into an empty buffer.
+    ///
+    /// - Returns: the identity's length, as above.
+    package static func render(
+        room: RoomName, user: UserName, id: RequestID?, to: UserName?, content: Content, into body: inout ByteBuffer
+    ) -> Int? {
         let contentLength = (content.text?.bytes.readableBytes ?? 0) + (content.data?.bytes.readableBytes ?? 0)
         let namesLength = room.text.utf8.count + user.text.utf8.count
-        var body = ByteBuffer()
         body.reserveCapacity(
             namesLength + (id?.text.utf8.count ?? 0) + (to?.text.utf8.count ?? 0) + contentLength + 96)
         body.writeWithUnsafeMutableBytes(minimumWritableBytes: namesLength + 64) { target in
@@ -54,7 +64,7 @@ package enum StoredMessage {
             out.write(UInt8(ascii: "}"))
             return out.count
         }
-        return (body, identityLength)
+        return identityLength
     }
 
     /// Whether bytes from the store can be a stored message at all: they begin and end like one.

@@ -83,7 +83,7 @@ extension ChatSession {
         }
 
         /// A frame arrived. `resume` is to be taken apart into joins by the caller.
-        mutating func received(_ message: ClientMessage, at now: NIODeadline) -> Action {
+        mutating func received(_ message: consuming ClientMessage, at now: NIODeadline) -> Action {
             if let refusal = limitRate(of: message, at: now) { return .refuse(refusal) }
             return handle(message)
         }
@@ -138,7 +138,7 @@ extension ChatSession {
         }
 
         /// What to do for a frame whose turn has come.
-        mutating func handle(_ message: ClientMessage) -> Action {
+        mutating func handle(_ message: consuming ClientMessage) -> Action {
             let membership = message.room.flatMap { memberships[$0] }
             if let room = message.room, case .joining(var waiting) = membership {
                 guard waitingFrames < limits.waitingFrames else {
@@ -228,7 +228,7 @@ extension ChatSession {
         }
 
         /// Messages, typing and signals count; joins and tokens have limits of their own.
-        private mutating func limitRate(of message: ClientMessage, at now: NIODeadline) -> Refusal? {
+        private mutating func limitRate(of message: borrowing ClientMessage, at now: NIODeadline) -> Refusal? {
             switch message {
             case .message, .typing, .signal:
                 guard let wait = rate.take(at: now) else { return nil }

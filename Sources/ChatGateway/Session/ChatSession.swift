@@ -129,7 +129,8 @@ final class ChatSession: WebSocketSession, HubSession {
         guard text.readableBytes <= environment.maxMessageBytes else {
             return refuse(ClientMessage.tooLarge(text, limit: environment.maxMessageBytes))
         }
-        switch ClientMessage.parse(text, maximumDepth: environment.maxJSONDepth) {
+        let parsed = ClientMessage.parse(text, maximumDepth: environment.maxJSONDepth)
+        switch consume parsed {
         case .failure(let refusal):
             refuse(refusal)
         case .success(.resume(let id, let rooms, let refused)):
@@ -178,7 +179,7 @@ final class ChatSession: WebSocketSession, HubSession {
 
     // MARK: - Actions
 
-    private func perform(_ action: StateMachine.Action) {
+    private func perform(_ action: consuming StateMachine.Action) {
         switch action {
         case .none: break
         case .join(let id, let room, let replay): join(room, replay, id: id)
@@ -356,7 +357,7 @@ final class ChatSession: WebSocketSession, HubSession {
 
     // MARK: - Messages
 
-    private func post(_ post: Post) {
+    private func post(_ post: consuming Post) {
         let (id, room) = (post.id, post.room)
         posting.post(post, from: user, exceptFor: wantsEcho ? nil : self.id) { [self] in answer(id, room, with: $0) }
     }

@@ -40,8 +40,10 @@ struct Posting {
         _ post: Post, from user: UserName, to room: RoomName, addressee: UserName? = nil, exceptFor origin: SessionID?,
         completion: @escaping (Result<Receipt, BrokerError>) -> Void
     ) {
-        let (body, identityLength) = StoredMessage.render(
-            room: room, user: user, id: post.id, to: addressee, content: post.content)
+        var body = hub.takeDraftMemory()
+        defer { hub.draftMemory = body }
+        let identityLength = StoredMessage.render(
+            room: room, user: user, id: post.id, to: addressee, content: post.content, into: &body)
         registry.metrics.messagesIn += 1
         hub.commands.append(
             Draft(body: body, identityLength: identityLength, isRetry: post.isRetry, exceptFor: origin),

@@ -62,7 +62,8 @@ package struct FrameDecoder {
     private var mask: UInt32 = 0
     private var control = ByteBuffer()
 
-    // The message that is being put together.
+    // The message that is being put together. Between two of a burst it is the one that was handed out last: unless
+    // somebody has kept that, its memory serves for the next.
     private var messageKind: Opcode?
     private var isCompressed = false
     private var message = ByteBuffer()
@@ -76,7 +77,7 @@ package struct FrameDecoder {
     }
 
     /// Memory that the message begun takes.
-    package var heldBytes: Int { message.capacity }
+    package var heldBytes: Int { messageKind == nil ? 0 : message.capacity }
 
     /// What a client has made the node look at.
     struct Cost: Equatable {
@@ -110,6 +111,11 @@ package struct FrameDecoder {
         }
     }
 
+    /// A burst is over: no memory is held for messages to come.
+    mutating func letGo() {
+        if messageKind == nil { message = ByteBuffer() }
+    }
+
     private mutating func fail(_ code: CloseCode, _ reason: String) -> FrameEvent {
         state = .dead
         message = ByteBuffer()
@@ -130,6 +136,12 @@ package struct FrameDecoder {
                 case .first: fault = begin(byte)
                 case .second: fault = measure(byte)
                 case .length(let missing, let form): fault = extend(byte, missing: missing, form: form)
+                case .mask(missing: 4) where bytes.count - at >= 4:
+                    // Nearly always: headers are seldom cut.
+                    mask = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt32.self))
+                    at += 4
+                    state = .payload
+                    return (at, nil)
                 case .mask(let missing):
                     // The first byte on the wire becomes the lowest in memory order of a little-endian word.
                     mask = mask >> 8 | UInt32(byte) << 24
@@ -217,6 +229,7 @@ package struct FrameDecoder {
                 return fail(.protocolError, "a close code has two bytes")
             }
         } else {
+            if opcode != .continuation { message.clear(minimumCapacity: 0) }
             guard length <= UInt64(maxMessageBytes - message.readableBytes) else {
                 return fail(.tooBig, "a message may have at most \(maxMessageBytes) bytes")
             }
@@ -271,10 +284,8 @@ package struct FrameDecoder {
             return fail(.invalidPayload, "the text ends within a character")
         }
         cost.bytes += message.readableBytes
-        let whole = message
-        message = ByteBuffer()
         messageKind = nil
-        return isText ? .text(whole) : .binary(whole)
+        return isText ? .text(message) : .binary(message)
     }
 
     /// Puts the whole message in the place of the compressed one.

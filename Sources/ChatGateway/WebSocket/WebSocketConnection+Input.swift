@@ -22,6 +22,7 @@ extension WebSocketConnection {
             handle(event)
             left -= 1
         }
+        decoder.letGo()
         let cost = decoder.takeCost()
         if let pause = budget.spend(cost.frames, bytes: cost.bytes, at: eventLoop.now) { pace(pause) }
         guard left == 0, bytes.readableBytes > 0 else { return }

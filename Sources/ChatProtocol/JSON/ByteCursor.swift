@@ -26,8 +26,10 @@ struct ByteCursor {
 
     @inline(__always)
     mutating func write(_ text: String) {
-        var text = text
-        text.withUTF8 { write(UnsafeRawBufferPointer($0)) }
+        // Not `withUTF8`, which needs a copy that it may change. The strings of a protocol's texts are contiguous as a rule.
+        if text.utf8.withContiguousStorageIfAvailable({ write(UnsafeRawBufferPointer($0)) }) == nil {
+            for byte in text.utf8 { write(byte) }
+        }
     }
 
     @inline(__always)

@@ -39,6 +39,13 @@ struct FieldReader {
 
     func has(_ field: StaticString) -> Bool { object[field] != nil }
 
+    /// Whether a field is this string, spelt without escapes.
+    func holds(_ field: StaticString, _ text: StaticString) -> Bool {
+        guard let value = object[field], value.kind == .plainString else { return false }
+        let inside = UnsafeRawBufferPointer(rebasing: bytes[value.range].dropFirst().dropLast())
+        return areEqual(inside, UnsafeRawBufferPointer(staticString: text))
+    }
+
     /// Makes an absent field an error.
     @inline(__always)
     func need<Value>(
