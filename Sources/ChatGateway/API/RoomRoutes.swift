@@ -168,8 +168,9 @@ struct RoomRoutes: Sendable {
             environment.eventLoop.flatSubmit {
                 let environment = environment.value
                 let stored = environment.hub.eventLoop.makePromise(of: Receipt.self)
-                Posting(hub: environment.hub, registry: environment.registry, retryToll: environment.retryToll)
-                    .post(post, from: caller.user, exceptFor: nil) { stored.completeWith($0.mapError { $0 }) }
+                environment.posting.post(post, from: caller.user, exceptFor: nil) {
+                    stored.completeWith($0.mapError { $0 })
+                }
                 return stored.futureResult
             }
         }

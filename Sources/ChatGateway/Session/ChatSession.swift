@@ -24,7 +24,7 @@ final class ChatSession: WebSocketSession, HubSession {
         /// Nil where the node runs without authentication.
         let authenticator: Authenticator?
         let moderator: Moderator?
-        let retryToll: RetryToll
+        let posting: Posting
         let maxJSONDepth: Int
 
         init(
@@ -44,7 +44,9 @@ final class ChatSession: WebSocketSession, HubSession {
             self.logger = logger
             self.authenticator = authenticator
             self.moderator = moderator
-            retryToll = RetryToll(rates: retryRates, eventLoop: hub.eventLoop)
+            posting = Posting(
+                hub: hub, registry: registry,
+                retryToll: RetryToll(rates: retryRates, eventLoop: hub.eventLoop))
             self.maxJSONDepth = maxJSONDepth
         }
     }
@@ -131,16 +133,18 @@ final class ChatSession: WebSocketSession, HubSession {
         }
         let parsed = ClientMessage.parse(text, maximumDepth: environment.maxJSONDepth)
         switch consume parsed {
-        case .failure(let refusal):
-            refuse(refusal)
-        case .success(.resume(let id, let rooms, let refused)):
-            refused.forEach(refuse)
-            for room in rooms {
-                perform(
-                    state.received(.join(id: id, room: room.room, replay: .since(room.since, limit: nil)), at: .now()))
-            }
-        case .success(let message):
-            perform(state.received(message, at: .now()))
+        case .failure(let refusal): refuse(refusal)
+        case .success(let message): take(message)
+        }
+    }
+
+    private func take(_ message: consuming ClientMessage) {
+        guard case .resume(let id, let rooms, let refused) = message else {
+            return perform(state.received(message, at: .now()))
+        }
+        refused.forEach(refuse)
+        for room in rooms {
+            perform(state.received(.join(id: id, room: room.room, replay: .since(room.since, limit: nil)), at: .now()))
         }
     }
 
@@ -359,11 +363,9 @@ final class ChatSession: WebSocketSession, HubSession {
 
     private func post(_ post: consuming Post) {
         let (id, room) = (post.id, post.room)
-        posting.post(post, from: user, exceptFor: wantsEcho ? nil : self.id) { [self] in answer(id, room, with: $0) }
-    }
-
-    private var posting: Posting {
-        Posting(hub: hub, registry: environment.registry, retryToll: environment.retryToll)
+        environment.posting.post(post, from: user, exceptFor: wantsEcho ? nil : self.id) { [self] in
+            answer(id, room, with: $0)
+        }
     }
 
     private func answer(_ id: RequestID?, _ room: RoomName, with result: Result<Receipt, BrokerError>) {
