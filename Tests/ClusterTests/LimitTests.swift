@@ -115,7 +115,7 @@ extension ClusterTests {
 
         @Test("An outbox that is sent again all at once is taken all at once")
         func outbox() async throws {
-            try await GatewayProcess.run(["--retries-per-second", "1"]) { gateway in
+            try await GatewayProcess.run(["--retries-per-second", "2"]) { gateway in
                 let alice = try await Guest.connect("alice", to: gateway, in: "general")
                 try await alice.socket.send(Self.outbox)
                 try await alice.event("the last ack") { $0.id == "999" && $0.type == "ack" }

@@ -216,7 +216,7 @@ package final class GatewayListener: Service, Sendable {
             .serverChannelOption(.backlog, value: configuration.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             // Some newcomers in each turn of the loop: the others wait in the system's queue, at no cost.
-            .serverChannelOption(.maxMessagesPerRead, value: 4)
+            .serverChannelOption(.maxMessagesPerRead, value: 2)
             .serverChannelInitializer { [logger, pending = setting.pendingHandshakes] channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(AcceptPause(pending: pending, logger: logger))

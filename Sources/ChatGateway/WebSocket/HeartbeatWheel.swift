@@ -16,6 +16,8 @@ package final class HeartbeatWheel: @unchecked Sendable {
     package let eventLoop: any EventLoop
     /// Those of its riders.
     let limits: WebSocketLimits
+    /// Who among them has sent so much that it is heard by turns.
+    let talkers: LoopTurns<WebSocketConnection>
     private let tick: TimeAmount
     private var slots: [[ObjectIdentifier: any WheelRider]]
     private var current = 0
@@ -29,6 +31,7 @@ package final class HeartbeatWheel: @unchecked Sendable {
         eventLoop: any EventLoop, period: TimeAmount, precision: TimeAmount, limits: WebSocketLimits = WebSocketLimits()
     ) {
         self.limits = limits
+        talkers = LoopTurns(eventLoop: eventLoop, turns: TurnTaking(rest: .short)) { $0.goOn() }
         let finest = TimeAmount.milliseconds(5)
         let tick = max(finest, min(precision, .nanoseconds(period.nanoseconds / 16), .milliseconds(500)))
         self.eventLoop = eventLoop

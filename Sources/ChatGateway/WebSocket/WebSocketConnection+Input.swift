@@ -1,23 +1,34 @@
 package import NIOCore
 
-/// What the client sends: decoded, paid for, and handed to the session, a part in each turn.
+/// What the client sends: decoded, paid for, and handed to the session. Who sends little is heard at once; who sends
+/// much shares a slice of the loop's time with all others who do (``LoopTurns``).
 extension WebSocketConnection {
-    /// A longer burst of small frames would keep all others of the loop waiting.
-    private static let eventsInATurn = 128
+    /// Bytes of one read that are heard whatever others send.
+    private static let littleBytes = 2048
+    /// Frames that are heard at a time.
+    private static let eventsInATurn = 64
 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         isReading = true
         keepAlive.heard()
         var bytes = Self.unwrapInboundIn(data)
-        // Only the end of the input can come while something waits.
-        rest?.writeBuffer(&bytes)
-        if rest == nil { handle(bytes, atMost: Self.eventsInATurn) }
+        if rest != nil {
+            // Only the end of the input can come while something waits.
+            rest?.writeBuffer(&bytes)
+        } else if bytes.readableBytes <= Self.littleBytes {
+            handle(bytes)
+        } else if wheel.talkers.begin() {
+            handle(bytes)
+            wheel.talkers.end()
+        } else {
+            wait(with: bytes)
+        }
     }
 
-    /// Handles so many events; those that come after them wait until the loop has seen to everybody else.
-    private func handle(_ input: ByteBuffer, atMost limit: Int) {
+    /// Handles some events; those that come after them wait.
+    private func handle(_ input: ByteBuffer) {
         var bytes = input
-        var left = limit
+        var left = Self.eventsInATurn
         while left > 0, let event = decoder.next(&bytes) {
             handle(event)
             left -= 1
@@ -25,41 +36,44 @@ extension WebSocketConnection {
         decoder.letGo()
         let cost = decoder.takeCost()
         if let pause = budget.spend(cost.frames, bytes: cost.bytes, at: eventLoop.now) { pace(pause) }
-        guard left == 0, bytes.readableBytes > 0 else { return }
+        if left == 0, bytes.readableBytes > 0 { wait(with: bytes) }
+    }
+
+    private func wait(with bytes: ByteBuffer) {
         rest = bytes
         setAutoRead(false)
         goOnLater()
     }
 
     private func goOnLater() {
-        guard !isGoingOn else { return }
+        guard !isGoingOn, mayBeHeard else { return }
         isGoingOn = true
-        eventLoop.assumeIsolated().execute {
-            self.isGoingOn = false
-            self.goOn()
-        }
+        wheel.talkers.wait(self, address: peerAddress)
     }
 
     /// Of a connection that closes the end has to be read whatever else holds.
-    private var mayBeHeard: Bool { machine.state != .open || (isWritable && !isPaced) }
+    private var mayBeHeard: Bool { machine.state != .open || hasInputEnded || (isWritable && !isPaced) }
 
-    /// Handles what waits, if the client may be heard.
-    private func goOn() {
+    /// Its turn has come: handles what waits, if the client may be heard.
+    func goOn() {
+        isGoingOn = false
         guard let bytes = rest, mayBeHeard else { return }
         rest = nil
         isReading = true
-        handle(bytes, atMost: Self.eventsInATurn)
+        handle(bytes)
         finishReading()
-        if rest == nil, mayBeHeard { setAutoRead(true) }
+        guard rest == nil else { return }
+        if hasInputEnded {
+            run(machine.receivedEndOfInput())
+        } else if mayBeHeard {
+            setAutoRead(true)
+        }
     }
 
-    /// Nothing more will come: what waits is all there is.
-    func handleRest() {
-        guard let bytes = rest else { return }
-        rest = nil
-        isReading = true
-        handle(bytes, atMost: .max)
-        finishReading()
+    /// Nothing more will come. What waits is heard first.
+    func endInput() {
+        hasInputEnded = true
+        if rest == nil { run(machine.receivedEndOfInput()) } else { goOnLater() }
     }
 
     private func pace(_ pause: TimeAmount) {

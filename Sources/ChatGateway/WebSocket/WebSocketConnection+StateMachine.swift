@@ -72,7 +72,7 @@ extension WebSocketConnection {
             }
         }
 
-        /// The peer will send nothing more.
+        /// The peer will send nothing more, or TCP has ended, whoever ended it.
         mutating func receivedEndOfInput() -> Action { lose() }
 
         /// The peer did not answer our Close frame, or did not end TCP, in time.
@@ -88,12 +88,6 @@ extension WebSocketConnection {
 
         /// Reading or writing failed.
         mutating func failed() -> Action { lose() }
-
-        /// TCP has ended, whoever ended it.
-        mutating func disconnected() {
-            state = .closed
-            ending = ending ?? .lost
-        }
 
         private mutating func lose() -> Action {
             switch state {

@@ -33,7 +33,10 @@ package final class WebSocketConnection: ChannelInboundHandler {
     var isPaced = false
     /// What was read and has not had its turn; nothing more is read meanwhile.
     var rest: ByteBuffer?
+    /// It waits for its turn.
     var isGoingOn = false
+    /// Nothing more will come from the client.
+    var hasInputEnded = false
     /// Between a read and the end of its burst; output is flushed then, all at once.
     var isReading = false
     private var hasUnflushedOutput = false
@@ -220,8 +223,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
 
     package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if let event = event as? ChannelEvent, event == .inputClosed {
-            handleRest()
-            run(machine.receivedEndOfInput())
+            endInput()
         }
     }
 
@@ -231,10 +233,8 @@ package final class WebSocketConnection: ChannelInboundHandler {
 
     package func channelInactive(context: ChannelHandlerContext) {
         outlet.close()
-        handleRest()
-        machine.disconnected()
         leaveWheel()
-        reportEnd()
+        endInput()
     }
 
     private func leaveWheel() {

@@ -9,17 +9,26 @@ import Testing
 struct WebSocketConnectionTests {
     /// A connection on a channel without a network, and everything around it.
     private final class Rig {
-        let channel = EmbeddedChannel()
+        let channel: EmbeddedChannel
         let session = RecordingSession()
         let connection: WebSocketConnection
+        let wheel: HeartbeatWheel
         let flushes = FlushCounter()
 
-        init(_ configure: (inout WebSocketLimits) -> Void = { _ in }) throws {
+        convenience init(_ configure: (inout WebSocketLimits) -> Void = { _ in }) throws {
             var limits = WebSocketLimits()
             configure(&limits)
-            connection = WebSocketConnection(
-                session: session,
-                wheel: HeartbeatWheel(eventLoop: channel.embeddedEventLoop, limits: limits), peerAddress: "192.0.2.1")
+            let loop = EmbeddedEventLoop()
+            try self.init(loop, HeartbeatWheel(eventLoop: loop, limits: limits))
+        }
+
+        /// On the same loop as another.
+        convenience init(beside other: Rig) throws { try self.init(other.channel.embeddedEventLoop, other.wheel) }
+
+        private init(_ loop: EmbeddedEventLoop, _ wheel: HeartbeatWheel) throws {
+            channel = EmbeddedChannel(loop: loop)
+            self.wheel = wheel
+            connection = WebSocketConnection(session: session, wheel: wheel, peerAddress: "192.0.2.1")
             try channel.pipeline.syncOperations.addHandlers([flushes, connection])
             try channel.connect(to: SocketAddress(ipAddress: "192.0.2.1", port: 1)).wait()
             connection.start()
@@ -28,8 +37,11 @@ struct WebSocketConnectionTests {
         func receive(_ frames: [UInt8]...) throws {
             for frame in frames { channel.pipeline.fireChannelRead(ByteBuffer(bytes: frame)) }
             channel.pipeline.fireChannelReadComplete()
-            channel.embeddedEventLoop.run()
+            takeTurns()
         }
+
+        /// Lets all have their turns who wait for nothing else.
+        func takeTurns() { wait(.milliseconds(1)) }
 
         /// Everything that was flushed since the last look.
         func sent() throws -> [UInt8] {
@@ -41,7 +53,7 @@ struct WebSocketConnectionTests {
         func setWritable(_ isWritable: Bool) {
             channel.isWritable = isWritable
             channel.pipeline.fireChannelWritabilityChanged()
-            channel.embeddedEventLoop.run()
+            takeTurns()
         }
 
         func wait(_ amount: TimeAmount) { channel.embeddedEventLoop.advanceTime(by: amount) }
@@ -152,65 +164,97 @@ struct WebSocketConnectionTests {
         #expect(rig.channel.isActive)
     }
 
+    private static let texts = (0..<300).map { "\($0)" }
+
     /// 300 messages in one buffer, of which the loop has not seen more than the first turn.
-    private func burst(_ configure: (inout WebSocketLimits) -> Void = { _ in }) throws -> (rig: Rig, texts: [String]) {
-        let rig = try Rig(configure)
-        let texts = (0..<300).map { "\($0)" }
-        let frames = texts.flatMap { ClientFrame.bytes(ClientFrame.text, $0) }
+    private func flood(_ rig: Rig) {
+        let frames = Self.texts.flatMap { ClientFrame.bytes(ClientFrame.text, $0) }
         rig.channel.pipeline.fireChannelRead(ByteBuffer(bytes: frames))
         rig.channel.pipeline.fireChannelReadComplete()
-        return (rig, texts)
+    }
+
+    private func flooded(_ configure: (inout WebSocketLimits) -> Void = { _ in }) throws -> Rig {
+        let rig = try Rig(configure)
+        flood(rig)
+        return rig
     }
 
     @Test("many small messages that come at once are heard a part in each turn, and nothing is read meanwhile")
     func parts() throws {
-        let (rig, texts) = try burst()
-        #expect(rig.session.texts == Array(texts[..<128]))
+        let rig = try flooded()
+        #expect(rig.session.texts == Array(Self.texts[..<64]))
         #expect(rig.session.events.last == .burstOver)
         #expect(rig.readsItself == false)
         rig.channel.embeddedEventLoop.run()
-        #expect(rig.session.texts == texts)
-        #expect(rig.session.events.count { $0 == .burstOver } == 3)
+        #expect(rig.session.texts.count == 64, "what runs at once runs before the loop looks at its sockets")
+        rig.takeTurns()
+        #expect(rig.session.texts == Self.texts)
+        #expect(rig.session.events.count { $0 == .burstOver } == 5)
         #expect(rig.readsItself == true)
         try rig.receive(ClientFrame.bytes(ClientFrame.text, "more"))
-        #expect(rig.session.texts == texts + ["more"])
+        #expect(rig.session.texts == Self.texts + ["more"])
+    }
+
+    @Test("those who send much take turns, and who sends little waits for none of them")
+    func turns() throws {
+        let alice = try flooded()
+        let bob = try Rig(beside: alice)
+        let carol = try Rig(beside: alice)
+        var lead = 0
+        alice.session.then = { _, _ in lead = max(lead, alice.session.texts.count - bob.session.texts.count) }
+        flood(bob)
+        #expect(bob.session.texts == [], "alice's rest waits already")
+        let long = String(repeating: "x", count: 5000)
+        carol.channel.pipeline.fireChannelRead(ByteBuffer(bytes: ClientFrame.bytes(ClientFrame.text, "little")))
+        #expect(carol.session.texts == ["little"])
+        carol.channel.pipeline.fireChannelRead(ByteBuffer(bytes: ClientFrame.bytes(ClientFrame.text, long)))
+        #expect(carol.session.texts == ["little"])
+        alice.takeTurns()
+        #expect(alice.session.texts == Self.texts)
+        #expect(bob.session.texts == Self.texts)
+        #expect(lead == 2 * 64)
+        #expect(carol.session.texts == ["little", long])
     }
 
     @Test("what waits for its turn is paid for before it is heard")
     func pacedParts() throws {
-        let (rig, texts) = try burst { $0.framesPerSecond = 50 }
-        rig.channel.embeddedEventLoop.run()
-        #expect(rig.session.texts == Array(texts[..<128]))
+        let rig = try flooded { $0.framesPerSecond = 50 }
+        rig.takeTurns()
+        #expect(rig.session.texts == Array(Self.texts[..<128]))
         rig.wait(.milliseconds(500))
-        #expect(rig.session.texts == Array(texts[..<128]), "28 frames too many take 560 ms")
+        #expect(rig.session.texts == Array(Self.texts[..<128]), "28 frames too many take 560 ms")
         rig.wait(.milliseconds(100))
-        #expect(rig.session.texts == Array(texts[..<256]))
+        #expect(rig.session.texts == Array(Self.texts[..<192]))
         #expect(rig.readsItself == false)
         rig.wait(.seconds(10))
-        #expect(rig.session.texts == texts)
+        #expect(rig.session.texts == Self.texts)
         #expect(rig.readsItself == true)
     }
 
     @Test("what waits for its turn waits for the client to read, too")
     func stuckParts() throws {
-        let (rig, texts) = try burst()
+        let rig = try flooded()
         rig.setWritable(false)
-        #expect(rig.session.texts == Array(texts[..<128]))
+        #expect(rig.session.texts == Array(Self.texts[..<64]))
         rig.setWritable(true)
-        #expect(rig.session.texts == texts)
+        #expect(rig.session.texts == Self.texts)
         #expect(rig.readsItself == true)
     }
 
-    @Test("what waits for its turn is heard before the end of the input, or of TCP, is")
+    @Test("what waits for its turn is heard by turns before the end of the input, or of TCP, is")
     func partsBeforeTheEnd() throws {
-        let (rig, texts) = try burst { $0.framesPerSecond = 50 }
+        let rig = try flooded { $0.framesPerSecond = 50 }
         rig.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
-        rig.channel.embeddedEventLoop.run()
-        #expect(rig.session.texts == texts)
+        #expect(rig.session.texts.count == 64)
+        rig.takeTurns()
+        #expect(rig.session.texts == Self.texts)
         #expect(rig.session.events.last == .closed(.lost))
-        let (other, _) = try burst()
-        _ = try other.channel.finish(acceptAlreadyClosed: true)
-        #expect(other.session.texts == texts)
+        #expect(!rig.channel.isActive)
+        let other = try flooded()
+        other.channel.close(promise: nil)
+        #expect(other.session.texts.count == 64)
+        other.takeTurns()
+        #expect(other.session.texts == Self.texts)
         #expect(other.session.events.last == .closed(.lost))
     }
 
@@ -221,7 +265,7 @@ struct WebSocketConnectionTests {
         rig.channel.pipeline.fireChannelRead(ByteBuffer(bytes: frames + ClientFrame.closing(1000)))
         rig.channel.pipeline.fireChannelReadComplete()
         rig.connection.close(.restart, reason: "")
-        rig.channel.embeddedEventLoop.run()
+        rig.takeTurns()
         #expect(rig.flushes.outputIsShut)
     }
 

@@ -1,20 +1,39 @@
 import NIOCore
 
 /// Who is served when, where many want something of one: one after the other, one address after the other, until a slice
-/// of time is used up; then a rest for as long as that took. Pure: time is an argument.
+/// of time is used up; then a rest. Pure: time is an argument.
 struct TurnTaking<Visitor> {
-    /// Turns that begin within it share the loop's other costs, its system calls above all; who is in waits no longer
-    /// for strangers than this and the last one's turn.
-    private static var slice: TimeAmount { .microseconds(200) }
+    /// Turns that begin within it share the loop's other costs, its system calls above all; everybody else waits no
+    /// longer than this and the last one's turn.
+    private static var slice: TimeAmount { .microseconds(100) }
 
     /// Who waits is not asked sooner, so that others come in between.
     private static var shortestWait: TimeAmount { .microseconds(20) }
 
+    enum Rest {
+        /// As long as the turns before it took: half of the time is the others'.
+        case asLong
+        /// So that the others come in between, whatever time they need.
+        case short
+    }
+
+    private let rest: Rest
     private var queue = FairQueue<Visitor>()
     private var beganAt: NIODeadline?
     /// What the turns since the last rest took.
     private var used = TimeAmount.zero
     private var endedAt = NIODeadline.uptimeNanoseconds(0)
+
+    init(rest: Rest) {
+        self.rest = rest
+    }
+
+    private var restEndsAt: NIODeadline {
+        switch rest {
+        case .asLong: endedAt + used
+        case .short: endedAt + min(used, Self.shortestWait)
+        }
+    }
 
     /// Whether somebody who comes now may be served at once, as nobody else is or waits. Its turn has begun then.
     mutating func arrived(at now: NIODeadline) -> Bool {
@@ -35,7 +54,7 @@ struct TurnTaking<Visitor> {
 
     private mutating func begin(at now: NIODeadline) -> Bool {
         guard beganAt == nil else { return false }
-        if now >= endedAt + used {
+        if now >= restEndsAt {
             used = .zero
         } else if used >= Self.slice {
             return false
@@ -54,6 +73,6 @@ struct TurnTaking<Visitor> {
 
     /// When ``next(at:)`` is to be asked; nil while nobody waits.
     func wakeUp(at now: NIODeadline) -> NIODeadline? {
-        queue.isEmpty ? nil : max(endedAt + used, now + Self.shortestWait)
+        queue.isEmpty ? nil : max(restEndsAt, now + Self.shortestWait)
     }
 }
