@@ -5,8 +5,8 @@
 /// make whole code points, and depth and keys have bounds. Numbers are not interpreted: `1e400` is one. Whether
 /// strings are valid UTF-8 is not asked here; text frames come checked by the WebSocket layer.
 ///
-/// Time is bounded by O(n log n) of the bytes for any input: keys are sorted by their hashes, which no client can
-/// choose, as they are seeded anew in each process, and compared where these are equal.
+/// Time grows as the bytes do, for any input: keys stand in a table by their hashes, which no client can choose, as they
+/// are seeded anew in each process.
 package struct JSONScanner {
     /// Objects and arrays inside one another in what a client sends, the outermost included.
     package static let maximumDepth = 32
@@ -14,7 +14,7 @@ package struct JSONScanner {
     package static let maximumServerDepth = 64
     /// Keys of all the objects that are open at one time.
     package static let maximumKeys = 65_536
-    /// Objects of up to so many keys compare each new key with those before; larger ones sort theirs at the end.
+    /// Objects of up to so many keys compare each new key with those before; larger ones look theirs up at the end.
     private static let fewKeys = 16
 
     private let bytes: UnsafeRawBufferPointer
@@ -203,36 +203,35 @@ extension JSONScanner {
     private func isKnown(_ key: JSONField, from first: Int) -> Bool {
         var index = first
         while index < fields.count {
-            let other = fields[index]
-            if other.keyLength == key.keyLength,
-                withKey(key, { key in withKey(other) { areEqual(key, $0) } })
-            {
-                return true
-            }
+            if areTwins(fields[index], key) { return true }
             index += 1
         }
         return false
     }
 
+    /// Puts each key into a table that is at most half full, at the place that its hash tells or the next free one.
     private func hasTwins(from first: Int) -> Bool {
-        var keys: [(hash: Int, index: Int)] = []
-        keys.reserveCapacity(fields.count - first)
-        for index in first..<fields.count {
-            var hasher = Hasher()
-            withKey(fields[index]) { hasher.combine(bytes: $0) }
-            keys.append((hasher.finalize(), index))
-        }
-        keys.sort { $0.hash < $1.hash }
-        for place in keys.indices.dropFirst() {
-            // Nearly always none: the keys before that have the same hash.
-            var other = place - 1
-            while other >= 0, keys[other].hash == keys[place].hash {
-                let (one, two) = (fields[keys[other].index], fields[keys[place].index])
-                if withKey(one, { one in withKey(two) { areEqual(one, $0) } }) { return true }
-                other -= 1
+        let size = 1 << (Int.bitWidth - (2 * (fields.count - first) - 1).leadingZeroBitCount)
+        return withUnsafeTemporaryAllocation(of: UInt32.self, capacity: size) { table in
+            // 0 for none, else a field's index and 1.
+            table.initialize(repeating: 0)
+            for index in first..<fields.count {
+                var hasher = Hasher()
+                withKey(fields[index]) { hasher.combine(bytes: $0) }
+                var place = hasher.finalize() & (size - 1)
+                while table[place] != 0 {
+                    if areTwins(fields[Int(table[place]) - 1], fields[index]) { return true }
+                    place = (place + 1) & (size - 1)
+                }
+                table[place] = UInt32(index + 1)
             }
+            return false
         }
-        return false
+    }
+
+    @inline(__always)
+    private func areTwins(_ one: JSONField, _ other: JSONField) -> Bool {
+        one.keyLength == other.keyLength && withKey(one) { one in withKey(other) { areEqual(one, $0) } }
     }
 
     @inline(__always)
