@@ -27,6 +27,7 @@ package final class Gateway: Service {
     private let pendingHandshakes: PendingHandshakes
     private let tls: TLSIdentity?
     private let opsTLS: TLSIdentity?
+    private let userRates: UserRates
 
     /// What belongs to one event loop.
     private struct Lane: Sendable {
@@ -60,14 +61,18 @@ package final class Gateway: Service {
             limit: configuration.maxPendingHandshakes, limitPerAddress: configuration.maxPendingHandshakesPerAddress)
         tls = try configuration.tls.map { try TLSIdentity($0, logger: logger) }
         opsTLS = try configuration.opsTLS.map { try TLSIdentity($0, logger: logger) }
-        let retryRates = RequestRates(perSecond: configuration.retriesPerSecond, burst: 20)
+        let userRates = UserRates(
+            retries: RequestRates(perSecond: configuration.retriesPerSecond, burst: 20),
+            reads: RequestRates(perSecond: configuration.readsPerSecond, burst: 10),
+            newRooms: RequestRates(perSecond: configuration.newRoomsPerSecond, burst: 300))
+        self.userRates = userRates
         var lanes: [Lane] = []
         var environments: [NIOLoopBound<ChatSession.Environment>] = []
         for (index, loop) in group.makeIterator().enumerated() {
             let (lane, environment) = try await loop.submit { [authenticator] in
                 Self.makeLane(
                     index: index, on: loop, broker: broker, directory: directory, moderator: moderator,
-                    configuration: configuration, authenticator: authenticator, retryRates: retryRates, logger: logger)
+                    configuration: configuration, authenticator: authenticator, userRates: userRates, logger: logger)
             }.get()
             lanes.append(lane)
             environments.append(environment)
@@ -94,7 +99,7 @@ package final class Gateway: Service {
 
     private static func makeLane(
         index: Int, on loop: any EventLoop, broker: any Broker, directory: RoomDirectory, moderator: Moderator,
-        configuration: GatewayConfiguration, authenticator: Authenticator?, retryRates: RequestRates, logger: Logger
+        configuration: GatewayConfiguration, authenticator: Authenticator?, userRates: UserRates, logger: Logger
     ) -> (Lane, NIOLoopBound<ChatSession.Environment>) {
         let hub = LoopHub(
             eventLoop: loop, index: index, broker: broker, directory: directory, clock: { WallClock.microseconds() })
@@ -108,7 +113,7 @@ package final class Gateway: Service {
             maxMessageBytes: configuration.maxMessageBytes,
             heartbeat: Int(configuration.heartbeat.nanoseconds / 1_000_000_000),
             presenceGrace: configuration.presenceGrace, clock: { WallClock.milliseconds() }, logger: logger,
-            authenticator: authenticator, moderator: moderator, retryRates: retryRates,
+            authenticator: authenticator, moderator: moderator, userRates: userRates,
             maxJSONDepth: configuration.maxJSONDepth)
         return (
             Lane(hub: hub, registry: NIOLoopBound(registry, eventLoop: loop)),
@@ -198,7 +203,7 @@ package final class Gateway: Service {
                 heartbeat: configuration.heartbeat, maxMessageBytes: configuration.maxMessageBytes,
                 messagesPerSecond: configuration.messagesPerSecond, presenceGrace: configuration.presenceGrace,
                 maxJSONDepth: configuration.maxJSONDepth),
-            environments: environments
+            environments: environments, userRates: userRates
         ).add(to: group)
         ModerationRoutes(moderator: moderator) { request, context in
             try access.checkAdministrator(

@@ -39,6 +39,10 @@ package struct GatewayConfiguration: Sendable {
     package var joinsPerSecond = 0
     /// Of one user, with a burst of twenty seconds; those that come to a room in one turn of an event loop count once.
     package var retriesPerSecond = 0
+    /// Messages and members that one user may ask for, with a burst of ten seconds.
+    package var readsPerSecond = 0
+    /// Rooms and inboxes that one user may be the first to write to, with a burst of five minutes.
+    package var newRoomsPerSecond = 0
     /// Who may say where a connection comes from.
     package var trustedProxies = ProxyTrust()
     package var maxRoomsPerSession = 0

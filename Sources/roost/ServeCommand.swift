@@ -139,6 +139,8 @@ extension ServeConfiguration {
         gateway.maxPendingHandshakesPerAddress = maxPendingHandshakesPerAddress
         gateway.joinsPerSecond = joinsPerSecond
         gateway.retriesPerSecond = retriesPerSecond
+        gateway.readsPerSecond = readsPerSecond
+        gateway.newRoomsPerSecond = newRoomsPerSecond
         gateway.maxRoomsPerSession = maxRoomsPerSession
         gateway.messagesPerSecond = messagesPerSecond
         gateway.heartbeat = TimeAmount(heartbeat)

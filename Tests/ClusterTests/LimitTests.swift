@@ -126,6 +126,64 @@ extension ClusterTests {
             }
         }
 
+        @Test("Who asks for much of the past, by socket or HTTP, is told to wait; who asks for little elsewhere is not")
+        func reads() async throws {
+            try await GatewayProcess.run(["--reads-per-second", "100"]) { gateway in
+                let alice = try await Guest.connect("alice", to: gateway, in: "general")
+                let other = try await Guest.connect("alice", to: gateway, in: "general")
+                func ask(_ guest: Guest, _ what: String, limit: Int) async throws -> Event {
+                    let id = UUID().uuidString
+                    try await guest.send(#"{"type":"\#(what)","id":"\#(id)","room":"general","limit":\#(limit)}"#)
+                    return try await guest.event("an answer") { $0.id == id }
+                }
+                #expect(try await ask(alice, "history", limit: 990).type == "history")
+                #expect(try await ask(other, "members", limit: 1000).type == "members")
+                for (guest, what) in [(alice, "history"), (other, "members")] {
+                    let refused = try await ask(guest, what, limit: 1)
+                    #expect(refused.code == "rate_limited")
+                    #expect(try #require(refused.retryAfter) > 1000)
+                }
+                let byHTTP = try await HTTPProbe.get("/rooms/general/messages?user=alice&limit=1", port: gateway.port)
+                #expect(byHTTP.status == 429)
+                #expect(byHTTP.headers["retry-after"] != nil)
+                let bob = try await Guest.connect("bob", to: gateway, in: "general")
+                #expect(try await ask(bob, "history", limit: 50).type == "history")
+                // Nor do messages wait.
+                try await alice.post("x", to: "general", id: "x")
+                try await alice.event("ack") { $0.id == "x" && $0.type == "ack" }
+                for guest in [alice, other, bob] { await guest.socket.cut() }
+            }
+        }
+
+        @Test("Who has been the first to write to very many rooms waits before the next, and goes on in those it is in")
+        func newRooms() async throws {
+            try await GatewayProcess.run(["--new-rooms-per-second", "1"]) { gateway in
+                let alice = try await Guest.connect("alice", to: gateway, in: "general")
+                try await alice.post("x", to: "general", id: "first")
+                try await alice.event("ack") { $0.id == "first" && $0.type == "ack" }
+                // More than the burst: 300.
+                try await alice.socket.send(
+                    (0..<350).map {
+                        .text(#"{"type":"message","id":"\#($0)","room":"@user-\#($0)","text":"x"}"#)
+                    })
+                try await alice.event("the last ack") { $0.id == "349" && $0.type == "ack" }
+                #expect(!alice.events.contains { $0.type == "error" })
+                try await alice.post("x", to: "@user-1000", id: "one more")
+                let refused = try await alice.event("an answer") { $0.id == "one more" }
+                #expect(refused.code == "rate_limited")
+                #expect(try #require(refused.retryAfter) > 1000)
+                let byHTTP = try await ModerationTests.ask(
+                    "POST", "/rooms/another/messages?user=alice", #"{"text":"x"}"#, port: gateway.port)
+                #expect(byHTTP.status == 429)
+                try await alice.post("x", to: "general", id: "last")
+                try await alice.event("ack") { $0.id == "last" && $0.type == "ack" }
+                let bob = try await ModerationTests.ask(
+                    "POST", "/rooms/another/messages?user=bob", #"{"text":"x"}"#, port: gateway.port)
+                #expect(bob.status == 201)
+                await alice.socket.cut()
+            }
+        }
+
         @Test("A room takes so many messages a second of all its members together")
         func roomRate() async throws {
             try await GatewayProcess.run(["--room-messages-per-second", "1"]) { gateway in

@@ -24,6 +24,14 @@ package struct Event: Decodable, Sendable, Equatable {
     package var reason: String?
     /// Of `reconnect`: milliseconds.
     package var deadline: Double?
+    /// Of `error`: milliseconds.
+    package var retryAfter: Double?
+
+    private enum CodingKeys: String, CodingKey {
+        case type, id, room, user, node, to, text, code, message, position, time, count, members, messages, recovered
+        case duplicate, active, reason, deadline
+        case retryAfter = "retry_after"
+    }
 }
 
 /// A user on one raw connection. Answers pings by itself and remembers every event that it has read.

@@ -15,17 +15,35 @@ final class RequestRates: Sendable {
         burst = perSecond * seconds
     }
 
-    /// Takes one token.
+    /// Takes tokens when there is one. Who takes more than there are waits until they are paid for.
     ///
     /// - Returns: nil when there was one, else the milliseconds until there will be.
-    func take(_ name: String, at now: NIODeadline) -> Int? {
+    func take(_ count: Int = 1, of name: String, at now: NIODeadline) -> Int? {
         guard perSecond > 0 else { return nil }
-        return buckets.withLockedValue { buckets in
+        return withBucket(name, at: now) { $0.take(count, at: now) }
+    }
+
+    /// Takes tokens, whether there are any or not.
+    func charge(_ count: Int, to name: String, at now: NIODeadline) {
+        guard perSecond > 0 else { return }
+        withBucket(name, at: now) { $0.charge(count, at: now) }
+    }
+
+    /// The milliseconds until there is a token; nil when there is one.
+    func wait(of name: String, at now: NIODeadline) -> Int? {
+        guard perSecond > 0 else { return nil }
+        return buckets.withLockedValue { $0[name]?.wait(at: now) }
+    }
+
+    private func withBucket<Answer>(
+        _ name: String, at now: NIODeadline, _ body: (inout RateLimit) -> Answer
+    ) -> Answer {
+        buckets.withLockedValue { buckets in
             if buckets.count >= Self.manyBuckets {
                 // Who has been away for a while has a full one again.
                 buckets = buckets.filter { !$0.value.isFull(at: now) }
             }
-            return buckets[name, default: RateLimit(perSecond: perSecond, burst: burst, at: now)].take(at: now)
+            return body(&buckets[name, default: RateLimit(perSecond: perSecond, burst: burst, at: now)])
         }
     }
 

@@ -21,12 +21,15 @@ struct RoomRoutes: Sendable {
     /// Each is used on its loop only.
     let environments: [ObjectIdentifier: NIOLoopBound<ChatSession.Environment>]
     private let rates: RequestRates
+    private let userRates: UserRates
 
     init(
-        access: APIAccess, settings: Settings, environments: [NIOLoopBound<ChatSession.Environment>]
+        access: APIAccess, settings: Settings, environments: [NIOLoopBound<ChatSession.Environment>],
+        userRates: UserRates
     ) {
         self.access = access
         self.settings = settings
+        self.userRates = userRates
         self.environments = Dictionary(
             uniqueKeysWithValues: environments.map { (ObjectIdentifier($0.eventLoop), $0) })
         rates = RequestRates(perSecond: settings.messagesPerSecond)
@@ -96,6 +99,7 @@ struct RoomRoutes: Sendable {
         let limit = try number(query, "limit", in: ClientMessage.limits) ?? ClientMessage.defaultHistoryLimit
         let wait = try number(query, "wait", in: 0...60) ?? 0
         guard wait == 0 || before == nil else { throw Self.bad("`wait` is for what comes after, not `before`") }
+        try checkReads(limit, by: caller)
         let environment = try environment(of: context)
         guard wait > 0 else {
             return try await page(of: room, before: before, after: after, limit: limit, environment)
@@ -132,9 +136,9 @@ struct RoomRoutes: Sendable {
     ) async throws -> Response {
         let slice = try await answer(in: room) {
             environment.eventLoop.flatSubmit {
-                let commands = environment.value.hub.commands
-                return after.map { commands.read(room, after: $0, limit: limit) }
-                    ?? commands.readLatest(room, before: before, limit: limit)
+                environment.value.hub.commands.read(
+                    SlicedRead(after.map { .after($0, limit: limit) } ?? .latest(before: before, limit: limit)),
+                    of: room, on: environment.eventLoop)
             }
         }
         return Response.json(slice.page(of: room, id: nil, isForward: after != nil))
@@ -157,7 +161,7 @@ struct RoomRoutes: Sendable {
         case .failure(let refusal): throw HTTPRefusal(refusal)
         case .success(let parsed): post = parsed
         }
-        if !caller.isServer, let wait = rates.take(caller.user.text, at: .now()) {
+        if !caller.isServer, let wait = rates.take(of: caller.user.text, at: .now()) {
             throw HTTPRefusal(
                 Refusal(
                     code: .rateLimited, message: "more than \(settings.messagesPerSecond) messages a second",
@@ -168,7 +172,10 @@ struct RoomRoutes: Sendable {
             environment.eventLoop.flatSubmit {
                 let environment = environment.value
                 let stored = environment.hub.eventLoop.makePromise(of: Receipt.self)
-                environment.posting.post(post, from: caller.user, exceptFor: nil) {
+                var posting = environment.posting
+                // Other servers write on behalf of all their users.
+                if caller.isServer { posting.newRooms = nil }
+                posting.post(post, from: caller.user, exceptFor: nil) {
                     stored.completeWith($0.mapError { $0 })
                 }
                 return stored.futureResult
@@ -192,12 +199,14 @@ struct RoomRoutes: Sendable {
             guard let user = UserName(text) else { throw Self.bad("`after` must be a user's name") }
             return user
         }
+        try checkReads(limit, by: caller)
         let environment = try environment(of: context)
         let roster = try await answer(in: room) {
             environment.eventLoop.flatSubmit {
                 environment.value.hub.commands.members(of: room, after: after, limit: limit)
             }
         }
+        if !caller.isServer { userRates.charge(caller.user, for: roster, asked: limit, at: .now()) }
         var json = ByteBuffer()
         ServerMessage.members(
             MembersPage(id: nil, room: room, members: roster.members, count: roster.count, hasMore: roster.hasMore)
@@ -206,6 +215,12 @@ struct RoomRoutes: Sendable {
     }
 
     // MARK: Parts
+
+    /// - Throws: when the user has read too much.
+    private func checkReads(_ count: Int, by caller: APIAccess.Caller) throws(HTTPRefusal) {
+        guard !caller.isServer, let wait = userRates.reads.take(count, of: caller.user.text, at: .now()) else { return }
+        throw HTTPRefusal(UserRates.tooManyReads(wait: wait))
+    }
 
     /// For a request that lasts.
     private func place(for context: HTTPContext) throws(HTTPRefusal) -> FrontDoor.Place {

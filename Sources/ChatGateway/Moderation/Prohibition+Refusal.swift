@@ -19,6 +19,10 @@ extension Refusal {
                 retryAfter: wait)
         case .retries(let wait):
             self.init(code: .rateLimited, message: "too many retries", id: id, room: room, retryAfter: wait)
+        case .newRooms(let wait):
+            self.init(
+                code: .rateLimited, message: "too many rooms and inboxes were first written to by this user", id: id,
+                room: room, retryAfter: wait)
         }
     }
 }

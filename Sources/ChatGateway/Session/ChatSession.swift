@@ -24,6 +24,7 @@ final class ChatSession: WebSocketSession, HubSession {
         /// Nil where the node runs without authentication.
         let authenticator: Authenticator?
         let moderator: Moderator?
+        let userRates: UserRates
         let posting: Posting
         let maxJSONDepth: Int
 
@@ -31,7 +32,7 @@ final class ChatSession: WebSocketSession, HubSession {
             node: String, hub: LoopHub, registry: SessionRegistry, limits: StateMachine.Limits, maxMessageBytes: Int,
             heartbeat: Int, presenceGrace: TimeAmount, clock: @escaping @Sendable () -> UInt64, logger: Logger,
             authenticator: Authenticator? = nil, moderator: Moderator? = nil,
-            retryRates: RequestRates = RequestRates(perSecond: 0), maxJSONDepth: Int = JSONScanner.maximumDepth
+            userRates: UserRates = UserRates(), maxJSONDepth: Int = JSONScanner.maximumDepth
         ) {
             self.node = node
             self.hub = hub
@@ -44,9 +45,11 @@ final class ChatSession: WebSocketSession, HubSession {
             self.logger = logger
             self.authenticator = authenticator
             self.moderator = moderator
+            self.userRates = userRates
             posting = Posting(
                 hub: hub, registry: registry,
-                retryToll: RetryToll(rates: retryRates, eventLoop: hub.eventLoop))
+                retryToll: RetryToll(rates: userRates.retries, eventLoop: hub.eventLoop),
+                newRooms: userRates.newRooms)
             self.maxJSONDepth = maxJSONDepth
         }
     }
@@ -390,11 +393,12 @@ final class ChatSession: WebSocketSession, HubSession {
 
     private func listMembers(of room: RoomName, id: RequestID?, limit: Int, after: UserName?) {
         guard let id else { return }
-        whenReadsAllow(id, room) { [self] in
+        whenReadsAllow(id, room, count: limit) { [self] in
             hub.commands.members(of: room, after: after, limit: limit)
         } then: { [self] result in
             switch result {
             case .success(let roster):
+                environment.userRates.charge(user, for: roster, asked: limit, at: hub.eventLoop.now)
                 send(
                     .members(
                         MembersPage(
@@ -407,12 +411,10 @@ final class ChatSession: WebSocketSession, HubSession {
 
     private func readHistory(of room: RoomName, id: RequestID?, before: Position?, after: Position?, limit: Int) {
         guard let id else { return }
-        whenReadsAllow(id, room) { [self] in
-            if let after {
-                hub.commands.read(room, after: after, limit: limit)
-            } else {
-                hub.commands.readLatest(room, before: before, limit: limit)
-            }
+        whenReadsAllow(id, room, count: limit) { [self] in
+            hub.commands.read(
+                SlicedRead(after.map { .after($0, limit: limit) } ?? .latest(before: before, limit: limit)),
+                of: room, on: hub.eventLoop)
         } then: { [self] result in
             switch result {
             case .success(let slice):
@@ -425,9 +427,12 @@ final class ChatSession: WebSocketSession, HubSession {
 
     /// Reads what may be large, a few at a time: one session must not fill its loop's connection to the store.
     private func whenReadsAllow<Answer: Sendable>(
-        _ id: RequestID, _ room: RoomName, read: @escaping () -> EventLoopFuture<Answer>,
+        _ id: RequestID, _ room: RoomName, count: Int, read: @escaping () -> EventLoopFuture<Answer>,
         then answer: @escaping (Result<Answer, any Error>) -> Void
     ) {
+        if let wait = environment.userRates.reads.take(count, of: user.text, at: hub.eventLoop.now) {
+            return refuse(UserRates.tooManyReads(wait: wait, id: id, room: room))
+        }
         let start = { [self] in
             readsUnderWay += 1
             read().assumeIsolated().whenComplete { [self] result in
@@ -455,7 +460,7 @@ final class ChatSession: WebSocketSession, HubSession {
         }
     }
 
-    private static let readsAtOnce = 4
+    private static let readsAtOnce = 2
     private static let waitingReadsLimit = 64
 
     private func refusal(of error: BrokerError, id: RequestID?, room: RoomName) -> Refusal {

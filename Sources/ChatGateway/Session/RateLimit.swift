@@ -31,15 +31,19 @@ struct RateLimit: Equatable {
         return max(1, Int(((1 - tokens) / perSecond * 1000).rounded(.up)))
     }
 
-    /// Takes one token.
+    /// Takes tokens when there is one. Who takes more than there are waits until they are paid for.
     ///
     /// - Returns: nil when there was one, else the milliseconds until there will be.
-    mutating func take(at now: NIODeadline) -> Int? {
-        guard perSecond > 0 else { return nil }
-        tokens = filled(at: now)
-        last = now
+    mutating func take(_ count: Int = 1, at now: NIODeadline) -> Int? {
         if let wait = wait(at: now) { return wait }
-        tokens -= 1
+        charge(count, at: now)
         return nil
+    }
+
+    /// Takes tokens, whether there are any or not.
+    mutating func charge(_ count: Int, at now: NIODeadline) {
+        guard perSecond > 0 else { return }
+        tokens = filled(at: now) - Double(count)
+        last = now
     }
 }

@@ -26,7 +26,7 @@ final class RetryToll {
         guard rates.perSecond > 0 else { return nil }
         let payer = Payer(user: user, room: room)
         guard !paid.contains(payer) else { return nil }
-        if let wait = rates.take(user.text, at: eventLoop.now) { return wait }
+        if let wait = rates.take(of: user.text, at: eventLoop.now) { return wait }
         if paid.isEmpty { eventLoop.assumeIsolated().execute { self.paid.removeAll(keepingCapacity: true) } }
         paid.insert(payer)
         return nil

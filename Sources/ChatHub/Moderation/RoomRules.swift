@@ -53,4 +53,6 @@ package enum Prohibition: Sendable, Equatable {
     case busy(wait: Int)
     /// The user repeats more than may be; again after so many milliseconds. No rule of a room's, but of the node's.
     case retries(wait: Int)
+    /// The user has begun as many rooms as may be; again after so many milliseconds. Likewise.
+    case newRooms(wait: Int)
 }

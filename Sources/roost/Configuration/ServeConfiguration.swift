@@ -57,6 +57,9 @@ struct ServeConfiguration: Sendable, Equatable {
     var roomMessagesPerSecond = 0
     /// 0: no limit.
     var retriesPerSecond = 10
+    /// 0: no limit, as for the next.
+    var readsPerSecond = 10_000
+    var newRoomsPerSecond = 1
     var maxMessageBytes = 16_384
     var maxJSONDepth = 32
     var maxFragments = 1024

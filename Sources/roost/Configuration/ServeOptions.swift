@@ -49,6 +49,8 @@ struct ServeOptions: ParsableArguments {
     @Option(help: .setting("messages-per-second")) var messagesPerSecond: String?
     @Option(help: .setting("room-messages-per-second")) var roomMessagesPerSecond: String?
     @Option(help: .setting("retries-per-second")) var retriesPerSecond: String?
+    @Option(help: .setting("reads-per-second")) var readsPerSecond: String?
+    @Option(help: .setting("new-rooms-per-second")) var newRoomsPerSecond: String?
     @Option(help: .setting("max-message-bytes")) var maxMessageBytes: String?
     @Option(help: .setting("max-json-depth")) var maxJSONDepth: String?
     @Option(help: .setting("max-fragments")) var maxFragments: String?

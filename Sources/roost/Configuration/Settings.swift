@@ -133,6 +133,12 @@ extension Setting {
             "messages of one user that are marked as retries, with a burst of twenty seconds; those that come together count once; 0: no limit"
         ),
         .integer(
+            "reads-per-second", \.readsPerSecond, flag: \.readsPerSecond, 0...1_000_000,
+            "messages of the past and members that one user may ask for, with a burst of ten seconds; 0: no limit"),
+        .integer(
+            "new-rooms-per-second", \.newRoomsPerSecond, flag: \.newRoomsPerSecond, 0...1_000_000,
+            "rooms and inboxes that one user may be the first to write to, with a burst of five minutes; 0: no limit"),
+        .integer(
             "max-message-bytes", \.maxMessageBytes, flag: \.maxMessageBytes, 256...262_144,
             "the JSON of one frame from a client"),
         .integer(
