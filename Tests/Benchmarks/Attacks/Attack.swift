@@ -12,6 +12,8 @@ enum Attack: String, CaseIterable {
     case badTokens = "bad tokens"
     case churn = "connection churn"
     case stalledReaders = "stalled readers"
+    case history = "history"
+    case replays = "replays"
 
     func run(port: Int, token: String) async throws {
         switch self {
@@ -23,6 +25,12 @@ enum Attack: String, CaseIterable {
             try await flood(.text(Self.json(bytes: 16 * 1024)), port: port, token: token)
         case .hugeJSON:
             try await flood(.text(Self.json(bytes: 64 * 1024)), port: port, token: token)
+        case .history:
+            let page = #"{"type":"history","id":"1","room":"calm","limit":1000}"#
+            try await flood(.text(page), by: 1, port: port, token: token)
+        case .replays:
+            let join = #"{"type":"join","room":"calm","since":"0-0"}"#
+            try await flood(.text(join), by: 1, port: port, token: token)
         case .slowHandshakes:
             let words = Array(Socket.handshake(port: port, token: token).utf8)
             try await together(1000) {
@@ -63,13 +71,13 @@ enum Attack: String, CaseIterable {
         return text + #""":1}}"#
     }
 
-    /// Eight connections that send one frame again and again, as fast as it is taken.
-    private func flood(_ frame: RawWebSocket.Frame, port: Int, token: String) async throws {
+    /// Connections that send one frame again and again, as fast as it is taken, and read what is answered.
+    private func flood(_ frame: RawWebSocket.Frame, by count: Int = 8, port: Int, token: String) async throws {
         let one = frame.bytes
         var block = ByteBuffer()
         repeat { block.writeImmutableBuffer(one) } while block.readableBytes < 64 * 1024
         let bytes = block
-        try await together(8) {
+        try await together(count) {
             guard let channel = try? await Socket.open(port: port, token: token) else { return }
             while (try? await channel.writeAndFlush(bytes)) != nil {}
         }

@@ -7,6 +7,7 @@ import TestSupport
 final class CalmRoom: Sendable {
     static let listeners = 20
     static let rate = 100
+    private static let past = 1000
 
     private let speaker: any Channel
     private let latencies = Mutex<[Double]>([])
@@ -26,6 +27,13 @@ final class CalmRoom: Sendable {
             }
             try await channel.writeAndFlush(join)
         }
+        // There is a past to ask for.
+        for _ in 0..<Self.past {
+            let text = String(repeating: "x", count: 120)
+            speaker.write(
+                RawWebSocket.Frame.text(#"{"type":"message","room":"calm","text":"\#(text)"}"#).bytes, promise: nil)
+        }
+        speaker.flush()
         return room
     }
 
