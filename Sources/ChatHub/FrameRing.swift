@@ -1,47 +1,49 @@
 import ChatProtocol
+import DequeModule
 import NIOCore
 
 /// The latest deliveries of a room on one event loop, bounded in bytes: whoever fell behind a little, or comes back, is
 /// brought up to date from here, without asking the store and without encoding anything again. Empty it costs nothing.
 struct FrameRing {
-    private var deliveries: CircularBuffer<Delivery>?
-    private(set) var byteCount = 0
-    private let limit: Int
+    private var deliveries: Deque<Delivery> = []
+    private var bytes: UInt32 = 0
+    private let limit: UInt32
 
     init(byteLimit: Int) {
-        limit = byteLimit
+        limit = UInt32(clamping: byteLimit)
     }
+
+    var byteCount: Int { Int(bytes) }
 
     /// Remembers a delivery that carries messages.
     mutating func append(_ delivery: Delivery) {
         guard delivery.last > delivery.previous else { return }
-        if let newest = deliveries?.last, newest.last != delivery.previous { removeAll() }
+        if let newest = deliveries.last, newest.last != delivery.previous { removeAll() }
         guard delivery.frames.readableBytes <= limit else { return removeAll() }
-        deliveries = deliveries ?? CircularBuffer(initialCapacity: 2)
-        deliveries?.append(delivery)
-        byteCount += delivery.frames.readableBytes
-        while byteCount > limit, let oldest = deliveries?.popFirst() { byteCount -= oldest.frames.readableBytes }
+        deliveries.append(delivery)
+        bytes += UInt32(delivery.frames.readableBytes)
+        while bytes > limit, let oldest = deliveries.popFirst() { bytes -= UInt32(oldest.frames.readableBytes) }
     }
 
     mutating func removeAll() {
-        deliveries = nil
-        byteCount = 0
+        deliveries = []
+        bytes = 0
     }
 
     /// The delivery that holds the first message after `position`, if the ring reaches back that far.
     func delivery(after position: Position) -> Delivery? {
-        index(after: position).flatMap { deliveries?[offset: $0] }
+        index(after: position).map { deliveries[$0] }
     }
 
     /// How many messages came after `position`, and whether something is missing among them; nil when the ring does not
     /// reach back that far.
     func missed(after position: Position) -> (messages: Int, isWhole: Bool)? {
-        guard let deliveries, let index = index(after: position) else { return nil }
-        var missed = (messages: deliveries[offset: index].messageCount(after: position), isWhole: true)
-        if deliveries[offset: index].hasGap { missed.isWhole = false }
+        guard let index = index(after: position) else { return nil }
+        var missed = (messages: deliveries[index].messageCount(after: position), isWhole: true)
+        if deliveries[index].hasGap { missed.isWhole = false }
         for index in (index + 1)..<max(index + 1, deliveries.count) {
-            missed.messages += deliveries[offset: index].messageCount
-            if deliveries[offset: index].hasGap { missed.isWhole = false }
+            missed.messages += deliveries[index].messageCount
+            if deliveries[index].hasGap { missed.isWhole = false }
         }
         return missed
     }
@@ -49,7 +51,6 @@ struct FrameRing {
     /// The position after which exactly the latest `count` messages came, or all that there ever were; nil when the ring
     /// holds fewer.
     func position(beforeLatest count: Int) -> Position? {
-        guard let deliveries else { return nil }
         var left = count
         for delivery in deliveries.reversed() {
             if left <= delivery.messageCount { return delivery.position(beforeLatest: left) }
@@ -59,14 +60,13 @@ struct FrameRing {
     }
 
     private func index(after position: Position) -> Int? {
-        guard let deliveries else { return nil }
         var low = 0
         var high = deliveries.count
         while low < high {
             let middle = (low + high) / 2
-            if deliveries[offset: middle].last <= position { low = middle + 1 } else { high = middle }
+            if deliveries[middle].last <= position { low = middle + 1 } else { high = middle }
         }
-        guard low < deliveries.count, deliveries[offset: low].follows(position) else { return nil }
+        guard low < deliveries.count, deliveries[low].follows(position) else { return nil }
         return low
     }
 }

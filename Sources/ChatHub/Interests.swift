@@ -1,21 +1,27 @@
 /// The loops that want a room, by index, each with its latest question. One as a rule, for which no list is kept.
 struct Interests: Sequence {
-    typealias Element = (loop: Int, opening: Int)
+    typealias Element = (loop: Int, opening: UInt32)
 
-    private var first: Element?
-    private var others: [Element] = []
+    fileprivate struct Interest {
+        var loop: UInt32
+        var opening: UInt32
+    }
+
+    private var others: [Interest] = []
+    private var first: Interest?
 
     var isEmpty: Bool { first == nil }
 
-    mutating func add(_ loop: Int, opening: Int) {
+    mutating func add(_ loop: Int, opening: UInt32) {
         _ = remove(loop)
-        if first == nil { first = (loop, opening) } else { others.append((loop, opening)) }
+        let interest = Interest(loop: UInt32(loop), opening: opening)
+        if first == nil { first = interest } else { others.append(interest) }
     }
 
     /// - Returns: whether it was there.
     mutating func remove(_ loop: Int) -> Bool {
-        if first?.loop == loop {
-            first = others.popLast()
+        if let first, first.loop == loop {
+            self.first = others.popLast()
             return true
         }
         guard let index = others.firstIndex(where: { $0.loop == loop }) else { return false }
@@ -26,12 +32,13 @@ struct Interests: Sequence {
     func makeIterator() -> Iterator { Iterator(first: first, others: others[...]) }
 
     struct Iterator: IteratorProtocol {
-        fileprivate var first: Element?
-        fileprivate var others: ArraySlice<Element>
+        fileprivate var first: Interest?
+        fileprivate var others: ArraySlice<Interest>
 
         mutating func next() -> Element? {
-            defer { first = others.popFirst() }
-            return first
+            guard let interest = first else { return nil }
+            first = others.popFirst()
+            return (Int(interest.loop), interest.opening)
         }
     }
 }

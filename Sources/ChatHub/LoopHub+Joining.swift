@@ -12,7 +12,7 @@ extension LoopHub {
     ) {
         eventLoop.assertInEventLoop()
         let room = open(name)
-        room.closings += 1
+        room.closings &+= 1
         let isNew: Bool
         let member: Member
         /// Where somebody who is in the room already goes on if the join fails.
@@ -46,7 +46,7 @@ extension LoopHub {
 
     private func open(_ name: RoomName) -> LoopRoom {
         if let room = rooms[name] { return room }
-        openings += 1
+        openings &+= 1
         let room = LoopRoom(name: name, opening: openings, ringBytes: settings.ringBytes)
         rooms[name] = room
         directory.open(name, for: self, opening: openings)
@@ -55,8 +55,7 @@ extension LoopHub {
 
     private func whenOpen(_ room: LoopRoom, _ body: @escaping (Result<Void, BrokerError>) -> Void) {
         if room.isOpen { return body(.success(())) }
-        room.waiting.append(body)
-        guard room.waiting.count == 1 else { return }
+        guard room.wait(body) == 1 else { return }
         unopened.append((room, eventLoop.now + settings.joinDeadline))
         if unopened.count == 1 { watchUnopened() }
     }
@@ -66,9 +65,7 @@ extension LoopHub {
         while let (room, deadline) = unopened.first, room.isOpen || deadline <= eventLoop.now {
             unopened.removeFirst()
             guard !room.isOpen else { continue }
-            let waiting = room.waiting
-            room.waiting = []
-            for join in waiting {
+            for join in room.giveUpOpening() {
                 join(.failure(BrokerError(code: .unavailable, message: "the room's subscription was not confirmed")))
             }
         }

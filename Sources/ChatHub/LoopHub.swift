@@ -51,7 +51,7 @@ package final class LoopHub: @unchecked Sendable {
     private var isFlushScheduled = false
     /// The message that was appended last: unless the broker has kept it, its memory serves for the next one.
     package var draftMemory = ByteBuffer()
-    var openings = 0
+    var openings: UInt32 = 0
     /// Rooms that joins wait for, and how long.
     var unopened = CircularBuffer<(room: LoopRoom, deadline: NIODeadline)>()
 
@@ -135,14 +135,10 @@ package final class LoopHub: @unchecked Sendable {
     ///
     /// - Parameter opening: which call of `open` is answered. The answer to an earlier one, that was given up meanwhile,
     ///   says nothing: the subscription it speaks of is about to end.
-    func opened(_ name: RoomName, at position: Position, opening: Int) {
+    func opened(_ name: RoomName, at position: Position, opening: UInt32) {
         eventLoop.assertInEventLoop()
         guard let room = rooms[name], !room.isOpen, room.opening == opening else { return }
-        room.isOpen = true
-        room.position = position
-        let waiting = room.waiting
-        room.waiting = []
-        for join in waiting { join(.success(())) }
+        for join in room.open(at: position) { join(.success(())) }
     }
 
     func deliver(_ deliveries: [(RoomName, Delivery)]) {
@@ -158,7 +154,7 @@ package final class LoopHub: @unchecked Sendable {
     private func rewind(_ room: LoopRoom, by delivery: Delivery) {
         let position = delivery.last
         room.position = position
-        room.rewinds += 1
+        room.rewinds &+= 1
         forgetFrames(of: room)
         for member in room.members {
             let broughtTo = member.broughtTo
@@ -331,7 +327,7 @@ package final class LoopHub: @unchecked Sendable {
 
     func closeIfEmpty(_ room: LoopRoom) {
         guard room.members.isEmpty else { return }
-        room.closings += 1
+        room.closings &+= 1
         let closing = room.closings
         eventLoop.assumeIsolated().scheduleTask(in: settings.linger) { [self] in
             guard room.closings == closing, room.members.isEmpty, rooms[room.name] === room else { return }

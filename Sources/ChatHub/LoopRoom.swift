@@ -4,13 +4,7 @@ import NIOCore
 /// A room on one event loop: the position that its live members have reached, and who they are.
 final class LoopRoom {
     let name: RoomName
-    /// Which question to the directory its answer belongs to.
-    let opening: Int
-    /// False until the directory says where the room stands.
-    var isOpen = false
     var position = Position.zero
-    /// How often the room went back: what was asked before says nothing about what came after.
-    var rewinds = 0
     var ring: FrameRing
     /// Neighbours in the hub's ``RingOrder``.
     unowned var olderRing: LoopRoom?
@@ -19,19 +13,60 @@ final class LoopRoom {
     private(set) var arrears: Arrears?
     /// Dense, so that a delivery walks through memory in one direction.
     private(set) var members: [Member] = []
-    /// So many of ``members``, from the first on, are offered messages. The others have fallen behind and wait until their
-    /// sockets take data: nobody waits while they are looked at in vain.
-    private(set) var attentive = 0
-    /// Joins that came before the room was open.
-    var waiting: [(Result<Void, BrokerError>) -> Void] = []
+    /// Joins that came before the room was open; nil when it is.
+    private var waiting: [Entry]? = []
+    /// Which question to the directory its answer belongs to.
+    let opening: UInt32
+    /// How often the room went back: what was asked before says nothing about what came after.
+    var rewinds: UInt32 = 0
     /// Distinguishes this closing from an earlier one that was called off.
-    var closings = 0
+    var closings: UInt32 = 0
+    private var attentiveCount: UInt32 = 0
 
-    init(name: RoomName, opening: Int, ringBytes: Int) {
+    init(name: RoomName, opening: UInt32, ringBytes: Int) {
         self.name = name
         self.opening = opening
         ring = FrameRing(byteLimit: ringBytes)
     }
+
+    /// So many of ``members``, from the first on, are offered messages. The others have fallen behind and wait until their
+    /// sockets take data: nobody waits while they are looked at in vain.
+    var attentive: Int { Int(attentiveCount) }
+
+    // MARK: Opening
+
+    /// A join that goes on when the room is open, or fails.
+    typealias Entry = (Result<Void, BrokerError>) -> Void
+
+    /// False until the directory says where the room stands.
+    var isOpen: Bool { waiting == nil }
+
+    /// Joins the others that wait for the room to be open.
+    ///
+    /// - Returns: how many they are now.
+    func wait(_ entry: @escaping Entry) -> Int {
+        waiting?.append(entry)
+        return waiting?.count ?? 0
+    }
+
+    /// The room stands at a position.
+    ///
+    /// - Returns: who has waited for it.
+    func open(at position: Position) -> [Entry] {
+        self.position = position
+        defer { waiting = nil }
+        return waiting ?? []
+    }
+
+    /// Nobody waits any longer though the room is not open.
+    ///
+    /// - Returns: who has waited for it.
+    func giveUpOpening() -> [Entry] {
+        defer { if !isOpen { waiting = [] } }
+        return waiting ?? []
+    }
+
+    // MARK: Arrears
 
     /// What members are owed who have not everything.
     final class Arrears {
@@ -57,6 +92,8 @@ final class LoopRoom {
         if arrears?.isEmpty == true { arrears = nil }
     }
 
+    // MARK: Members
+
     func add(_ member: Member) {
         member.index = members.count
         members.append(member)
@@ -67,13 +104,13 @@ final class LoopRoom {
     func wake(_ member: Member) {
         guard !member.isGone, member.index >= attentive else { return }
         swap(member.index, attentive)
-        attentive += 1
+        attentiveCount += 1
     }
 
     /// The member is offered no messages until it is woken.
     func rest(_ member: Member) {
         guard !member.isGone, member.index < attentive else { return }
-        attentive -= 1
+        attentiveCount -= 1
         swap(member.index, attentive)
     }
 
@@ -115,58 +152,64 @@ package final class Member {
         /// Gets each delivery as it comes.
         case live
         /// Reached this position and is being brought up to date, because it resumes or reads slowly.
-        case behind(Position)
+        indirect case behind(Position)
     }
 
     let session: any HubSession
-    /// The session's, which says the same for life: looked at for each delivery.
-    let takesCompressedFrames: Bool
     var progress: Progress = .entering(notices: [])
     /// Presence up to this revision is known to the session from its `joined`.
     var rosterRevision: UInt64 = 0
-    /// Only of one that has something to remember: most have not.
-    private var past: Past?
-    var index = 0
+    @Occasional private var past = Past()
+    private var place: UInt32 = 0
+    /// The session's, which says the same for life: looked at for each delivery.
+    let takesCompressedFrames: Bool
     var isGone = false
     /// Its session's ``HubSession/lagging`` names the room.
     var isLagging = false
     /// It waits for a page of the log.
     var isReading = false
-    /// The first of the room's ``MissedNotices`` that it has not been told.
-    var missedNotices: Int?
 
     init(session: any HubSession) {
         self.session = session
         takesCompressedFrames = session.takesCompressedFrames
     }
 
-    private final class Past {
+    private struct Past: OccasionalState, Equatable {
         var broughtTo = Position.zero
         var rewoundTo: Position?
         var lossKnownUpTo = Position.zero
+        var missedNotices: Int?
+
+        var isInitial: Bool { self == Past() }
+    }
+
+    /// Where it stands among the room's members.
+    var index: Int {
+        get { Int(place) }
+        set { place = UInt32(newValue) }
     }
 
     /// How far it had come when it joined again: if that is void it must be told, wherever it is now.
     var broughtTo: Position {
-        get { past?.broughtTo ?? .zero }
-        set { if newValue != broughtTo { remember().broughtTo = newValue } }
+        get { past.broughtTo }
+        set { if newValue != broughtTo { past.broughtTo = newValue } }
     }
 
     /// Where the room went back to while its join was under way.
     var rewoundTo: Position? {
-        get { past?.rewoundTo }
-        set { if newValue != rewoundTo { remember().rewoundTo = newValue } }
+        get { past.rewoundTo }
+        set { if newValue != rewoundTo { past.rewoundTo = newValue } }
     }
 
     /// What was lost up to this position it knows from its `joined`.
     var lossKnownUpTo: Position {
-        get { past?.lossKnownUpTo ?? .zero }
-        set { if newValue != lossKnownUpTo { remember().lossKnownUpTo = newValue } }
+        get { past.lossKnownUpTo }
+        set { if newValue != lossKnownUpTo { past.lossKnownUpTo = newValue } }
     }
 
-    private func remember() -> Past {
-        let past = past ?? Past()
-        self.past = past
-        return past
+    /// The first of the room's ``MissedNotices`` that it has not been told.
+    var missedNotices: Int? {
+        get { past.missedNotices }
+        set { if newValue != missedNotices { past.missedNotices = newValue } }
     }
 }

@@ -3,12 +3,14 @@ import ChatProtocol
 extension PresenceFeed {
     /// Members whose own rosters say what was not heard yet when they joined. Of what they may know or not know, they are
     /// told the truth when it is certain again.
-    struct Joiners: Sendable {
+    struct Joiners: OccasionalState {
         /// A revision that is older than all of their rosters, and that of the newest.
         private var since: UInt64 = 0
         private(set) var latest: UInt64 = 0
         /// Users of whom they may know something else than the others.
         private var uncertain: Set<UserName> = []
+
+        var isInitial: Bool { latest == 0 && since == 0 && uncertain.isEmpty }
 
         /// - Parameters:
         ///   - users: those that all others were told of, at `revision`.

@@ -46,9 +46,26 @@ package struct PresenceFeed: Sendable {
     private enum Told {
         /// Nobody has been told anything: the room is not open yet.
         case nothing
-        case users(Set<UserName>)
+        case users(Users)
         /// The last count.
         case crowd
+    }
+
+    /// A set of users, of which there are many: of one alone, as in most of them, nothing is kept beside the name.
+    private enum Users {
+        case one(UserName)
+        case several(Set<UserName>)
+
+        init(_ users: Set<UserName>) {
+            self = if let user = users.first, users.count == 1 { .one(user) } else { .several(users) }
+        }
+
+        var all: Set<UserName> {
+            switch self {
+            case .one(let user): [user]
+            case .several(let users): users
+            }
+        }
     }
 
     private enum Question: Equatable {
@@ -74,57 +91,91 @@ package struct PresenceFeed: Sendable {
         }
     }
 
-    private let limits: Limits
+    /// What is needed only while the roster is asked for, or may tell something else than members were told.
+    private struct Doubt: OccasionalState {
+        var question = Question.none
+        var settling = Settling.no
+        /// What was heard since the question was asked: each user's latest.
+        var held: [UserName: PresenceChange] = [:]
+        var heldCount: (count: Int, revision: UInt64)?
+        /// The latest revision at which somebody came or went in a crowd, and was not named.
+        var namelessAt: UInt64 = 0
+        var isOverrun = false
+
+        mutating func forgetHeld() {
+            held.removeAll()
+            heldCount = nil
+            namelessAt = 0
+            isOverrun = false
+        }
+
+        var isInitial: Bool {
+            question == .none && settling == .no && held.isEmpty && heldCount == nil && namelessAt == 0 && !isOverrun
+        }
+    }
+
+    /// What is needed only in a crowd, and by joiners who know another number than the others.
+    private struct Counts: OccasionalState {
+        /// The revision of the newest roster that told a joiner another count than ``toldCount``, or one that is newer
+        /// than it; 0 when there is none.
+        var staleAt: UInt64 = 0
+        var pending: (count: Int, revision: UInt64)?
+        var notBefore: NIODeadline?
+
+        var isInitial: Bool { staleAt == 0 && pending == nil && notBefore == nil }
+    }
+
+    /// All rooms have the same.
+    private final class SharedLimits: Sendable {
+        let limits: Limits
+
+        init(_ limits: Limits) { self.limits = limits }
+    }
+
+    // There are many of these: what most never need is apart.
+    private let sharedLimits: SharedLimits
     private var told = Told.nothing
-    /// The number that members were told last.
-    private var toldCount = 0
     /// That of the latest change that was told or found to be no news.
     private var revision: UInt64 = 0
-    private var question = Question.none
-    private var questions = 0
-    private var settling = Settling.no
-    /// What was heard since the question was asked: each user's latest.
-    private var held: [UserName: PresenceChange] = [:]
-    private var heldCount: (count: Int, revision: UInt64)?
-    /// The latest revision at which somebody came or went in a crowd, and was not named.
-    private var namelessAt: UInt64 = 0
-    private var isOverrun = false
+    @Occasional private var doubt = Doubt()
     /// What joiners know from their own rosters though it was not heard here yet: should it never be, they need notices
     /// that nobody else does.
-    private var joiners = Joiners()
-    /// The revision of the newest roster that told a joiner another count than ``toldCount``, or one that is newer than it;
-    /// 0 when there is none.
-    private var staleAt: UInt64 = 0
-    private var pendingCount: (count: Int, revision: UInt64)?
-    private var countNotBefore: NIODeadline?
+    @Occasional private var joiners = Joiners()
+    @Occasional private var counts = Counts()
+    private var questions: UInt32 = 0
+    /// The number that members were told last.
+    private var toldCount: Int32 = 0
 
-    package init(_ limits: Limits = Limits()) { self.limits = limits }
+    private var limits: Limits { sharedLimits.limits }
+
+    /// Copies share the limits.
+    package init(_ limits: Limits = Limits()) { sharedLimits = SharedLimits(limits) }
 
     /// Whether a roster has arrived: what comes and goes from here on can be told.
     package var isKnown: Bool { if case .nothing = told { false } else { true } }
 
     /// When ``timePassed(at:)`` is to be called; nil when nothing waits for the time.
     package var wakeUp: NIODeadline? {
-        switch question {
+        switch doubt.question {
         case .failed(let retryAt): return retryAt
         case .asked: return nil
         case .none: break
         }
-        let counts = pendingCount == nil ? nil : countNotBefore
-        guard let deadline = settling.deadline else { return counts }
-        return counts.map { min($0, deadline) } ?? deadline
+        let count = counts.pending == nil ? nil : counts.notBefore
+        guard let deadline = doubt.settling.deadline else { return count }
+        return count.map { min($0, deadline) } ?? deadline
     }
 
     // MARK: - Events
 
     /// The subscription stands, for the first time or again, or changes may have been lost otherwise.
     package mutating func doubted() -> Action {
-        settling = isKnown ? .fromConclusiveRoster(askAt: nil) : .no
+        doubt.settling = isKnown ? .fromConclusiveRoster(askAt: nil) : .no
         return ask()
     }
 
     package mutating func heard(_ change: PresenceChange, at now: NIODeadline) -> Action {
-        guard question == .none else {
+        guard doubt.question == .none else {
             hold(change)
             return Action()
         }
@@ -132,18 +183,19 @@ package struct PresenceFeed: Sendable {
         switch told {
         case .nothing: return Action()
         case .crowd: return heard(count: change.count, revision: change.revision, at: now)
-        case .users(var users):
+        case .users(let known):
+            var users = known.all
             revision = change.revision
             let isNews = users.contains(change.user) != change.isPresent
             if change.isPresent { users.insert(change.user) } else { users.remove(change.user) }
             // While the store is being filled again its count is not everybody's.
-            let count = settling == .no ? change.count : users.count
+            let count = doubt.settling == .no ? change.count : users.count
             if count > limits.users { return becomeCrowd(of: count, revision: revision, at: now) }
-            told = .users(users)
+            told = .users(Users(users))
             var action = Action()
             if isNews { action.notices = [notice(of: change, count: users.count)] }
-            if settling == .no, change.count == users.count { joiners.agreed(at: revision) }
-            if settling == .no, change.count != users.count {
+            if doubt.settling == .no, change.count == users.count { joiners.agreed(at: revision) }
+            if doubt.settling == .no, change.count != users.count {
                 // A change before this one was lost, or the store lost what it held.
                 action.question = doubted().question
             }
@@ -153,22 +205,23 @@ package struct PresenceFeed: Sendable {
 
     /// A crowd has changed, or what was one.
     package mutating func heard(count: Int, revision: UInt64, at now: NIODeadline) -> Action {
-        guard question == .none else {
+        guard doubt.question == .none else {
             holdCount(count, revision: revision)
-            namelessAt = max(namelessAt, revision)
+            doubt.namelessAt = max(doubt.namelessAt, revision)
             return Action()
         }
         guard revision > self.revision else { return Action() }
         switch told {
         case .nothing: return Action()
-        case .users(let users):
+        case .users(let known):
+            let users = known.all
             if count > limits.users { return becomeCrowd(of: count, revision: revision, at: now) }
-            guard settling == .no, count != users.count else { return Action() }
+            guard doubt.settling == .no, count != users.count else { return Action() }
             return doubted()
         case .crowd:
             self.revision = revision
-            if settling != .no, count < toldCount { return Action() }
-            pendingCount = (count, revision)
+            if doubt.settling != .no, count < toldCount { return Action() }
+            counts.pending = (count, revision)
             return tellPendingCount(at: now)
         }
     }
@@ -177,15 +230,15 @@ package struct PresenceFeed: Sendable {
     package mutating func joined(with roster: Roster, at now: NIODeadline) -> Action {
         switch told {
         case .nothing: break
-        case .users(let users):
+        case .users(let known):
             // While in doubt this node may lack what is older, too.
-            guard roster.revision >= revision || question != .none || settling != .no else { break }
-            joiners.add(roster, told: users, revision: revision, limit: 2 * limits.users)
+            guard roster.revision >= revision || doubt.question != .none || doubt.settling != .no else { break }
+            joiners.add(roster, told: known.all, revision: revision, limit: 2 * limits.users)
         case .crowd:
             guard roster.count != toldCount || roster.revision > revision else { break }
-            staleAt = max(staleAt, roster.revision)
-            guard question == .none, pendingCount == nil, roster.revision < revision else { break }
-            pendingCount = (toldCount, revision)
+            counts.staleAt = max(counts.staleAt, roster.revision)
+            guard doubt.question == .none, counts.pending == nil, roster.revision < revision else { break }
+            counts.pending = (Int(toldCount), revision)
             return tellPendingCount(at: now)
         }
         return Action()
@@ -193,14 +246,14 @@ package struct PresenceFeed: Sendable {
 
     /// - Parameter roster: all users, or only their number when there are more than the limit.
     package mutating func answered(_ number: Int, with roster: Roster, at now: NIODeadline) -> Action {
-        guard question == .asked(number) else { return Action() }
-        question = .none
-        if isOverrun { return ask() }
-        let news = held.filter { $0.value.revision > roster.revision }
+        guard doubt.question == .asked(number) else { return Action() }
+        doubt.question = .none
+        if doubt.isOverrun { return ask() }
+        let news = doubt.held.filter { $0.value.revision > roster.revision }
         var latest = (count: roster.count, revision: roster.revision)
-        if let heldCount, heldCount.revision > roster.revision { latest = heldCount }
+        if let heldCount = doubt.heldCount, heldCount.revision > roster.revision { latest = heldCount }
         if roster.count > limits.users || latest.count > limits.users {
-            forgetHeld()
+            doubt.forgetHeld()
             let isBelieved = isBelieved(roster, at: now)
             revision = latest.revision
             return adopt(count: latest.count, isBelieved: isBelieved, at: now)
@@ -210,69 +263,62 @@ package struct PresenceFeed: Sendable {
             if change.isPresent { present.insert(change.user) } else { present.remove(change.user) }
         }
         // The room was a crowd meanwhile, or a change was lost: who is there now is not known.
-        if namelessAt > roster.revision || present.count != latest.count { return ask() }
-        forgetHeld()
+        if doubt.namelessAt > roster.revision || present.count != latest.count { return ask() }
+        doubt.forgetHeld()
         let isBelieved = isBelieved(roster, at: now)
         revision = latest.revision
         return adopt(present, news: news, rosterRevision: roster.revision, isBelieved: isBelieved, at: now)
     }
 
     package mutating func failed(_ number: Int, at now: NIODeadline) {
-        if question == .asked(number) { question = .failed(retryAt: now + limits.retryDelay) }
+        if doubt.question == .asked(number) { doubt.question = .failed(retryAt: now + limits.retryDelay) }
     }
 
     package mutating func timePassed(at now: NIODeadline) -> Action {
-        switch question {
+        switch doubt.question {
         case .asked: return Action()
         case .failed(let retryAt): return now >= retryAt ? ask() : Action()
         case .none: break
         }
-        if let deadline = settling.deadline, now >= deadline { return ask() }
+        if let deadline = doubt.settling.deadline, now >= deadline { return ask() }
         return tellPendingCount(at: now)
     }
 
     // MARK: - Questions
 
     private mutating func ask() -> Action {
-        questions += 1
-        question = .asked(questions)
+        questions &+= 1
+        doubt.question = .asked(Int(questions))
         // The answer will contain it.
-        forgetHeld()
-        return Action(question: questions)
-    }
-
-    private mutating func forgetHeld() {
-        held.removeAll()
-        heldCount = nil
-        namelessAt = 0
-        isOverrun = false
+        doubt.forgetHeld()
+        return Action(question: Int(questions))
     }
 
     private mutating func hold(_ change: PresenceChange) {
         holdCount(change.count, revision: change.revision)
-        if let known = held[change.user], known.revision >= change.revision { return }
-        held[change.user] = change
+        if let known = doubt.held[change.user], known.revision >= change.revision { return }
+        doubt.held[change.user] = change
         // Rather another question than memory without bound.
-        guard held.count > 2 * limits.users + 1_000 else { return }
-        isOverrun = true
-        held.removeAll()
+        guard doubt.held.count > 2 * limits.users + 1_000 else { return }
+        doubt.isOverrun = true
+        doubt.held.removeAll()
     }
 
     private mutating func holdCount(_ count: Int, revision: UInt64) {
-        if revision > heldCount?.revision ?? 0 { heldCount = (count, revision) }
+        if revision > doubt.heldCount?.revision ?? 0 { doubt.heldCount = (count, revision) }
     }
 
     private mutating func isBelieved(_ roster: Roster, at now: NIODeadline) -> Bool {
         let later = now + limits.departureDelay
-        switch settling {
+        switch doubt.settling {
         case .no: return true
         case .fromConclusiveRoster, .until:
             if !roster.isConclusive {
-                settling = .fromConclusiveRoster(askAt: later)
+                doubt.settling = .fromConclusiveRoster(askAt: later)
                 return false
             }
-            if case .until(let deadline) = settling { return now >= deadline }
-            settling = .until(later)
+            if case .until(let deadline) = doubt.settling { return now >= deadline }
+            doubt.settling = .until(later)
             return false
         }
     }
@@ -285,17 +331,18 @@ package struct PresenceFeed: Sendable {
     ) -> Action {
         switch told {
         case .nothing:
-            told = .users(present)
-            toldCount = present.count
-            settling = .no
+            told = .users(Users(present))
+            toldCount = Int32(clamping: present.count)
+            doubt.settling = .no
             return Action()
         case .crowd:
             if !isBelieved, present.count < toldCount { return Action() }
-            told = .users(present)
-            settling = .no
-            pendingCount = (present.count, revision)
+            told = .users(Users(present))
+            doubt.settling = .no
+            counts.pending = (present.count, revision)
             return tellPendingCount(at: now)
-        case .users(var users):
+        case .users(let known):
+            var users = known.all
             var action = Action()
             for user in present.subtracting(users).sorted() {
                 users.insert(user)
@@ -307,12 +354,12 @@ package struct PresenceFeed: Sendable {
                 let change = news[user] ?? .roster(user, isPresent: false, revision: rosterRevision)
                 action.notices.append(notice(of: change, count: users.count))
             }
-            told = .users(users)
+            told = .users(Users(users))
             if isBelieved || (users == present && !joiners.isUncertain(beyond: present)) {
-                settling = .no
+                doubt.settling = .no
                 action.notices += joiners.corrected(by: present, count: users.count, revision: revision)
-                if staleAt > 0 {
-                    pendingCount = (users.count, revision)
+                if counts.staleAt > 0 {
+                    counts.pending = (users.count, revision)
                     action.notices += tellPendingCount(at: now).notices
                 }
             }
@@ -323,29 +370,29 @@ package struct PresenceFeed: Sendable {
     private mutating func adopt(count: Int, isBelieved: Bool, at now: NIODeadline) -> Action {
         if case .nothing = told {
             told = .crowd
-            toldCount = count
-            settling = .no
+            toldCount = Int32(clamping: count)
+            doubt.settling = .no
             return Action()
         }
         if !isBelieved, count < toldCount { return Action() }
-        settling = .no
+        doubt.settling = .no
         return becomeCrowd(of: count, revision: revision, at: now)
     }
 
     private mutating func becomeCrowd(of count: Int, revision: UInt64, at now: NIODeadline) -> Action {
         told = .crowd
-        staleAt = max(staleAt, joiners.latest)
+        counts.staleAt = max(counts.staleAt, joiners.latest)
         joiners = Joiners()
         self.revision = revision
-        pendingCount = (count, revision)
+        counts.pending = (count, revision)
         return tellPendingCount(at: now)
     }
 
     // MARK: - Telling
 
     private mutating func notice(of change: PresenceChange, count: Int) -> Notice {
-        toldCount = count
-        pendingCount = nil
+        toldCount = Int32(clamping: count)
+        counts.pending = nil
         joiners.told(change.user, at: change.revision)
         return Notice(
             event: change.isPresent ? .came(change.user, origin: change.origin) : .left(change.user), count: count,
@@ -353,18 +400,18 @@ package struct PresenceFeed: Sendable {
     }
 
     private mutating func tellPendingCount(at now: NIODeadline) -> Action {
-        guard let (count, revision) = pendingCount else { return Action() }
-        if let countNotBefore, now < countNotBefore { return Action() }
-        pendingCount = nil
+        guard let (count, revision) = counts.pending else { return Action() }
+        if let notBefore = counts.notBefore, now < notBefore { return Action() }
+        counts.pending = nil
         if case .crowd = told, count <= limits.users {
             // No crowd any more: who they are must be known before the next one comes or goes.
             return ask()
         }
-        guard count != toldCount || staleAt > 0 else { return Action() }
+        guard count != toldCount || counts.staleAt > 0 else { return Action() }
         // Whose roster is newer than this count does not get it.
-        if revision >= staleAt { staleAt = 0 }
-        countNotBefore = now + limits.countInterval
-        toldCount = count
+        if revision >= counts.staleAt { counts.staleAt = 0 }
+        counts.notBefore = now + limits.countInterval
+        toldCount = Int32(clamping: count)
         return Action(notices: [Notice(event: .counted, count: count, revision: revision)])
     }
 }

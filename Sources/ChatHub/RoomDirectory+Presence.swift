@@ -5,15 +5,6 @@ import NIOCore
 /// Who comes and goes: performs what a room's ``PresenceFeed`` decides. One roster is read for a room and node, however
 /// many sessions; for a room without members on this node nothing is kept.
 extension RoomDirectory {
-    func makePresence() -> PresenceFeed {
-        var limits = PresenceFeed.Limits()
-        limits.users = settings.presenceLimit
-        limits.countInterval = settings.countInterval
-        limits.departureDelay = settings.departureDelay
-        limits.retryDelay = settings.retryDelay
-        return PresenceFeed(limits)
-    }
-
     /// Changes may have been missed: what members were told is compared with the store.
     func doubtPresence(in room: Room) {
         guard let attendance = room.attendance else { return }
@@ -74,14 +65,25 @@ extension RoomDirectory {
 
     private func wakePresence(of room: Room) {
         guard let attendance = room.attendance, let wakeUp = attendance.presence.wakeUp else { return }
-        if let scheduled = attendance.wakeUp, scheduled <= wakeUp { return }
+        guard wakeUp < attendance.wakeUp else { return }
         attendance.wakeUp = wakeUp
         eventLoop.assumeIsolated().scheduleTask(deadline: wakeUp) { [self] in
             // Another one was scheduled for an earlier time, and has done this one's work.
             guard !room.isClosed, attendance.wakeUp == wakeUp else { return }
-            attendance.wakeUp = nil
+            attendance.wakeUp = .distantFuture
             perform(attendance.presence.timePassed(at: eventLoop.now), for: room)
             receivedAllForNow()
         }
+    }
+}
+
+extension RoomDirectory.Settings {
+    var presenceLimits: PresenceFeed.Limits {
+        var limits = PresenceFeed.Limits()
+        limits.users = presenceLimit
+        limits.countInterval = countInterval
+        limits.departureDelay = departureDelay
+        limits.retryDelay = retryDelay
+        return limits
     }
 }

@@ -29,26 +29,28 @@ package final class RoomDirectory: @unchecked Sendable {
         package init() {}
     }
 
+    /// There are many of these: what is small stands together, and what only few need is apart.
     final class Room {
         let name: RoomName
         var feed = RoomFeed()
+        /// The position up to which frames are in ``turn`` or were sent.
+        var position = Position.zero
+        /// What this turn brought so far; nil between turns.
+        var turn: Turn?
+        /// Nil for an inbox, of which there are many and nobody is told who is in it.
+        let attendance: Attendance?
+        var interested = Interests()
         var tail = RoomTail()
-        /// Nobody here is in it any more; whoever comes gets another one.
-        private(set) var isClosed = false
-        /// Whether messages came since the room's last turn to be audited, and ticks without any.
-        var wasHeard = false
+        /// Ticks without messages.
         var quietTicks = Int32(AuditSchedule<Room>.recently)
         /// Distinguishes its place in the schedule from an earlier one.
         var auditTurn: Int32 = 0
-        var interested = Interests()
-        /// What this turn brought so far; nil between turns.
-        var turn: Turn?
-        /// The position up to which frames are in ``turn`` or were sent.
-        var position = Position.zero
+        /// Whether messages came since the room's last turn to be audited.
+        var wasHeard = false
         var isLocated = false
-        /// Nil for an inbox, of which there are many and nobody is told who is in it.
-        let attendance: Attendance?
         var isRetryScheduled = false
+        /// Nobody here is in it any more; whoever comes gets another one.
+        private(set) var isClosed = false
 
         init(name: RoomName, presence: PresenceFeed) {
             self.name = name
@@ -67,7 +69,7 @@ package final class RoomDirectory: @unchecked Sendable {
     final class Attendance {
         var presence: PresenceFeed
         /// When ``presence`` will be told the time.
-        var wakeUp: NIODeadline?
+        var wakeUp = NIODeadline.distantFuture
 
         init(_ presence: PresenceFeed) { self.presence = presence }
     }
@@ -91,6 +93,8 @@ package final class RoomDirectory: @unchecked Sendable {
     private var tails: TailBudget<Room>
     var audits = AuditSchedule<(room: Room, turn: Int32)>()
     private(set) var isStoreAvailable = false
+    /// That of a room of which nothing is known yet.
+    let unheardPresence: PresenceFeed
     /// Rooms whose feeds wait to be told where their logs end, and under which number.
     var unlocated: [(room: Room, request: Int)] = []
     /// Rooms whose subscriptions stand anew, to be compared with their logs and rosters.
@@ -121,6 +125,7 @@ package final class RoomDirectory: @unchecked Sendable {
         self.settings = settings
         self.logger = logger
         tails = TailBudget(byteLimit: settings.tailBytes)
+        unheardPresence = PresenceFeed(settings.presenceLimits)
     }
 
     /// Connects the loops' hubs, before the first room is opened.
@@ -156,10 +161,10 @@ package final class RoomDirectory: @unchecked Sendable {
 
     /// A loop has its first session in a room: `LoopHub.opened` follows when the subscription stands and the room's
     /// position is known, deliveries after that position follow it.
-    func open(_ name: RoomName, for hub: LoopHub, opening: Int) {
+    func open(_ name: RoomName, for hub: LoopHub, opening: UInt32) {
         let index = hub.index
         eventLoop.execute { [self] in
-            let room = rooms[name] ?? Room(name: name, presence: makePresence())
+            let room = rooms[name] ?? Room(name: name, presence: unheardPresence)
             room.interested.add(index, opening: opening)
             if rooms.updateValue(room, forKey: name) == nil {
                 scheduleAudit(of: room, in: 2)
@@ -197,7 +202,7 @@ package final class RoomDirectory: @unchecked Sendable {
         }
     }
 
-    private func tell(_ hub: LoopHub, openedAt position: Position, room: RoomName, opening: Int) {
+    private func tell(_ hub: LoopHub, openedAt position: Position, room: RoomName, opening: UInt32) {
         if hub.eventLoop === eventLoop {
             hub.opened(room, at: position, opening: opening)
         } else {
@@ -370,7 +375,7 @@ package final class RoomDirectory: @unchecked Sendable {
     private func remember(_ delivery: Delivery, of room: Room) {
         room.tail.append(delivery)
         let forgotten = tails.add(
-            delivery.frames.readableBytes + Self.deliveryOverhead, number: room.tail.next - 1, of: room)
+            delivery.frames.readableBytes + Self.deliveryOverhead, number: room.tail.next &- 1, of: room)
         for (room, number) in forgotten { room.tail.remove(number) }
     }
 

@@ -69,8 +69,27 @@ package struct RoomFeed: Sendable {
         case following(Position)
         /// The log is being read after this position.
         case repairing(Position)
-        /// What was delivered up to the first position is given back to a log that has nothing of it after the second one.
-        case restoring(Position, after: Position)
+        /// What was delivered up to this position is given back to a log that lacks the last of it.
+        case restoring(Position)
+    }
+
+    /// What a feed needs only when it has missed something, or heard it twice.
+    private struct Trouble: OccasionalState, Equatable {
+        var held: [MessageBatch] = []
+        var heldBytes = 0
+        /// The last position of what was not held for lack of space: to be read before the feed follows again.
+        var notHeldUpTo: Position?
+        /// Reads in a row that brought nothing of what a held publication promises.
+        var fruitlessReads = 0
+        /// The position after which a loss was told while nothing newer was there.
+        var toldLossAfter: Position?
+        /// Where the log ends that is given back what it lost.
+        var restoringAfter = Position.zero
+        var holes = 0
+        var repairedMessages = 0
+        var repetitions = 0
+
+        var isInitial: Bool { self == Trouble() }
     }
 
     // There are many of these: what is small is packed behind what is large.
@@ -79,25 +98,15 @@ package struct RoomFeed: Sendable {
     private var mayHaveForked = false
     /// The log lacked what we delivered already when it was last read.
     private var hasWaitedForOthers = false
-    /// Reads in a row that brought nothing of what a held publication promises.
-    private var fruitlessReads: UInt8 = 0
     private var lastRequest: UInt32 = 0
-    private var held: [MessageBatch] = []
-    private var heldBytes: UInt32 = 0
     private let heldBytesLimit: UInt32
-    /// The last position of what was not held for lack of space: to be read before the feed follows again.
-    private var notHeldUpTo: Position?
-    private var holeCount: UInt32 = 0
-    /// The position after which a loss was told while nothing newer was there.
-    private var toldLossAfter: Position?
-    private var repairCount: UInt32 = 0
-    private var repetitionCount: UInt32 = 0
+    @Occasional private var trouble = Trouble()
 
     /// Holes that were found, and messages that reads of the log brought in.
-    package var holes: Int { Int(holeCount) }
-    package var repairedMessages: Int { Int(repairCount) }
+    package var holes: Int { trouble.holes }
+    package var repairedMessages: Int { trouble.repairedMessages }
     /// Messages dropped because they had been delivered before.
-    package var repetitions: Int { Int(repetitionCount) }
+    package var repetitions: Int { trouble.repetitions }
 
     package init(heldBytesLimit: Int = 1 << 20) {
         self.heldBytesLimit = UInt32(clamping: heldBytesLimit)
@@ -107,7 +116,7 @@ package struct RoomFeed: Sendable {
     package var position: Position? {
         switch state {
         case .waiting, .locating: nil
-        case .following(let position), .repairing(let position), .restoring(let position, _): position
+        case .following(let position), .repairing(let position), .restoring(let position): position
         }
     }
 
@@ -133,7 +142,7 @@ package struct RoomFeed: Sendable {
         case .waiting, .locating:
             state = .locating
             return .read(request(.head), delivering: [])
-        case .following(let position), .repairing(let position), .restoring(let position, _):
+        case .following(let position), .repairing(let position), .restoring(let position):
             return read(after: position, delivering: [])
         }
     }
@@ -155,14 +164,14 @@ package struct RoomFeed: Sendable {
         case .following(let position):
             switch fit(batch, after: position) {
             case .known:
-                repetitionCount &+= UInt32(truncatingIfNeeded: batch.messages.count)
+                trouble.repetitions += batch.messages.count
                 return .none
             case .next(let skipping):
-                repetitionCount &+= UInt32(truncatingIfNeeded: skipping)
+                if skipping > 0 { trouble.repetitions += skipping }
                 state = .following(last)
                 return .deliver([.batch(batch, skipping: skipping)])
             case .beyondHole:
-                holeCount &+= 1
+                trouble.holes += 1
                 hold(batch)
                 return read(after: position, delivering: [])
             }
@@ -176,7 +185,7 @@ package struct RoomFeed: Sendable {
             mayHaveForked = false
             return .none
         }
-        if head > position { holeCount &+= 1 }
+        if head > position { trouble.holes += 1 }
         if head < position, mayHaveForked { return restore(upTo: position, after: head, delivering: []) }
         return read(after: position, delivering: [])
     }
@@ -200,21 +209,21 @@ package struct RoomFeed: Sendable {
             mayHaveForked = false
             hasWaitedForOthers = false
             if slice.isComplete {
-                toldLossAfter = nil
-            } else if toldLossAfter == position {
-                if !slice.entries.isEmpty { toldLossAfter = nil }
+                trouble.toldLossAfter = nil
+            } else if trouble.toldLossAfter == position {
+                if !slice.entries.isEmpty { trouble.toldLossAfter = nil }
             } else {
                 items.append(.gap(after: position, before: slice.entries.first?.position))
-                toldLossAfter = slice.entries.isEmpty ? position : nil
+                trouble.toldLossAfter = slice.entries.isEmpty ? position : nil
             }
             // What the log holds at or below our position stands under numbers that were used before: not ours to repeat.
             let news = slice.entries.filter { $0.position > position }
             guard let reached = news.last?.position else {
-                fruitlessReads += held.isEmpty ? 0 : 1
+                trouble.fruitlessReads += trouble.held.isEmpty ? 0 : 1
                 return proceed(from: position, delivering: items)
             }
-            fruitlessReads = 0
-            repairCount &+= UInt32(truncatingIfNeeded: news.count)
+            trouble.fruitlessReads = 0
+            trouble.repairedMessages += news.count
             for part in LogSlice(entries: news, isComplete: true, hasMore: false, head: slice.head).parts(
                 after: position)
             {
@@ -230,7 +239,7 @@ package struct RoomFeed: Sendable {
 
     /// The log was given back what is held here.
     package mutating func restored(_ id: Int, _ restoration: Restoration) -> Action {
-        guard id == Int(lastRequest), case .restoring(let position, _) = state else { return .none }
+        guard id == Int(lastRequest), case .restoring(let position) = state else { return .none }
         switch restoration {
         case .restored:
             return read(after: position, delivering: [])
@@ -243,11 +252,11 @@ package struct RoomFeed: Sendable {
     ///
     /// - Parameter common: the last position that log and members certainly have in common.
     package mutating func heldNothing(_ id: Int, common: Position) -> Action {
-        guard id == Int(lastRequest), case .restoring(let position, let after) = state else { return .none }
+        guard id == Int(lastRequest), case .restoring(let position) = state else { return .none }
         // Of a log that is gone altogether members may keep what they have seen.
-        guard after == .zero else { return rewind(to: common, from: position) }
+        guard trouble.restoringAfter == .zero else { return rewind(to: common, from: position) }
         mayHaveForked = false
-        toldLossAfter = position
+        trouble.toldLossAfter = position
         return read(after: position, delivering: [.gap(after: position, before: nil)])
     }
 
@@ -256,11 +265,11 @@ package struct RoomFeed: Sendable {
         hasWaitedForOthers = false
         guard common < position else { return read(after: position, delivering: []) }
         // What was held speaks of the history that is void; whatever is true stands in the log.
-        held = []
-        heldBytes = 0
-        notHeldUpTo = nil
+        trouble.held = []
+        trouble.heldBytes = 0
+        trouble.notHeldUpTo = nil
         // Nothing was told of what comes after it: the log may have been trimmed beyond since it went on without us.
-        toldLossAfter = nil
+        trouble.toldLossAfter = nil
         return read(after: common, delivering: [.rewind(to: common)])
     }
 
@@ -280,7 +289,7 @@ package struct RoomFeed: Sendable {
         switch state {
         case .waiting, .following: .none
         case .locating: .read(request(.head), delivering: [])
-        case .repairing(let position), .restoring(let position, _): read(after: position, delivering: [])
+        case .repairing(let position), .restoring(let position): read(after: position, delivering: [])
         }
     }
 
@@ -303,31 +312,31 @@ package struct RoomFeed: Sendable {
     private mutating func proceed(from start: Position, delivering done: [Item]) -> Action {
         var position = start
         var items = done
-        let waiting = held.sorted { $0.first < $1.first }
-        held = []
-        heldBytes = 0
+        let waiting = trouble.held.sorted { $0.first < $1.first }
+        trouble.held = []
+        trouble.heldBytes = 0
         for (index, batch) in waiting.enumerated() {
             switch fit(batch, after: position) {
             case .known:
-                repetitionCount &+= UInt32(truncatingIfNeeded: batch.messages.count)
+                trouble.repetitions += batch.messages.count
             case .next(let skipping):
                 items.append(.batch(batch, skipping: skipping))
                 position = batch.last ?? position
-                fruitlessReads = 0
+                trouble.fruitlessReads = 0
             case .beyondHole:
-                if fruitlessReads >= Self.fruitlessReadsLimit {
+                if trouble.fruitlessReads >= Self.fruitlessReadsLimit {
                     // The log has nothing after our position, so not this either: another store than the one that is
                     // read has said it. If it is true after all, an audit brings it.
-                    repetitionCount &+= UInt32(truncatingIfNeeded: batch.messages.count)
+                    trouble.repetitions += batch.messages.count
                     continue
                 }
                 for later in waiting[index...] { hold(later) }
                 return read(after: position, delivering: items)
             }
         }
-        fruitlessReads = 0
-        if let wanted = notHeldUpTo {
-            notHeldUpTo = nil
+        trouble.fruitlessReads = 0
+        if let wanted = trouble.notHeldUpTo {
+            trouble.notHeldUpTo = nil
             if wanted > position { return read(after: position, delivering: items) }
         }
         state = .following(position)
@@ -342,7 +351,8 @@ package struct RoomFeed: Sendable {
     }
 
     private mutating func restore(upTo position: Position, after: Position, delivering items: [Item]) -> Action {
-        state = .restoring(position, after: after)
+        state = .restoring(position)
+        trouble.restoringAfter = after
         lastRequest &+= 1
         defer { hasWaitedForOthers = true }
         return .restore(
@@ -357,12 +367,12 @@ package struct RoomFeed: Sendable {
     /// What does not fit the bound is not held: the log has it.
     private mutating func hold(_ batch: MessageBatch) {
         let bytes = batch.messages.reduce(64) { $0 + $1.body.readableBytes + 32 }
-        guard Int(heldBytes) + bytes <= heldBytesLimit else {
-            notHeldUpTo = max(notHeldUpTo ?? .zero, batch.last ?? .zero)
+        guard trouble.heldBytes + bytes <= heldBytesLimit else {
+            trouble.notHeldUpTo = max(trouble.notHeldUpTo ?? .zero, batch.last ?? .zero)
             return
         }
-        heldBytes += UInt32(bytes)
-        held.append(batch)
+        trouble.heldBytes += bytes
+        trouble.held.append(batch)
     }
 }
 

@@ -1,45 +1,46 @@
 import ChatProtocol
+import DequeModule
 import NIOCore
 
 /// The latest deliveries of a room on this node, without a hole: what its store may have lost is given back from here.
 ///
 /// They are the same objects that the event loops' rings hold. All rooms' tails together are bounded by ``TailBudget``.
 struct RoomTail {
-    /// Nil while empty, as most rooms' are.
-    private var deliveries: CircularBuffer<Delivery>?
+    private var deliveries: Deque<Delivery> = []
     /// Counts deliveries; the number of the oldest one.
-    private(set) var oldest = 0
+    private(set) var oldest: UInt32 = 0
 
-    var next: Int { oldest + (deliveries?.count ?? 0) }
+    /// The number of the delivery that is appended next.
+    var next: UInt32 { oldest &+ UInt32(deliveries.count) }
 
     /// Remembers a delivery that carries messages.
     mutating func append(_ delivery: Delivery) {
-        if let newest = deliveries?.last, newest.last != delivery.previous { removeAll() }
-        deliveries = deliveries ?? CircularBuffer(initialCapacity: 2)
-        deliveries?.append(delivery)
+        if let newest = deliveries.last, newest.last != delivery.previous { removeAll() }
+        deliveries.append(delivery)
     }
 
     mutating func removeAll() {
         oldest = next
-        deliveries = nil
+        deliveries = []
     }
 
     /// Forgets the oldest delivery, if it still is the one of this number.
-    mutating func remove(_ number: Int) {
-        guard number == oldest, deliveries?.isEmpty == false else { return }
-        deliveries?.removeFirst()
-        oldest += 1
-        if deliveries?.isEmpty == true { deliveries = nil }
+    mutating func remove(_ number: UInt32) {
+        guard number == oldest, !deliveries.isEmpty else { return }
+        deliveries.removeFirst()
+        oldest &+= 1
+        // An empty one keeps its memory.
+        if deliveries.isEmpty { deliveries = [] }
     }
 
     /// Forgets what is void.
     mutating func rewind(to position: Position) {
-        while let newest = deliveries?.last, newest.last > position { deliveries?.removeLast() }
+        while let newest = deliveries.last, newest.last > position { deliveries.removeLast() }
     }
 
     /// Whether nothing is missing between a position and the first message that is held after it.
     func reaches(back position: Position) -> Bool {
-        guard let oldest = deliveries?.first, let newest = deliveries?.last else { return false }
+        guard let oldest = deliveries.first, let newest = deliveries.last else { return false }
         return oldest.previous <= position && position < newest.last
     }
 
@@ -59,15 +60,15 @@ struct RoomTail {
     }
 
     private var knownPositions: [Position] {
-        let messages = (deliveries ?? []).flatMap { delivery in
+        let messages = deliveries.flatMap { delivery in
             delivery.segments.compactMap { if case .message(let position) = $0.kind { position } else { nil } }
         }
-        return (deliveries?.first.map { [$0.previous] } ?? []) + messages
+        return (deliveries.first.map { [$0.previous] } ?? []) + messages
     }
 
     /// The messages after a position, as the log held them.
     func entries(after position: Position) -> [LogEntry] {
-        (deliveries ?? []).drop { $0.last <= position }.flatMap { delivery in
+        deliveries.drop { $0.last <= position }.flatMap { delivery in
             delivery.segments.indices.compactMap { index in
                 guard case .message(let own) = delivery.segments[index].kind, own > position,
                     let message = delivery.frame(index).withoutFrameHeader.flatMap(StoredMessage.read)
@@ -82,7 +83,7 @@ struct RoomTail {
 struct TailBudget<Room> {
     private struct Share {
         var room: Room
-        var number: Int
+        var number: UInt32
         var bytes: Int
     }
 
@@ -93,10 +94,10 @@ struct TailBudget<Room> {
     init(byteLimit: Int) { limit = byteLimit }
 
     /// A room's tail holds one more delivery. Which ones are to be forgotten for it.
-    mutating func add(_ bytes: Int, number: Int, of room: Room) -> [(room: Room, number: Int)] {
+    mutating func add(_ bytes: Int, number: UInt32, of room: Room) -> [(room: Room, number: UInt32)] {
         shares.append(Share(room: room, number: number, bytes: bytes))
         self.bytes += bytes
-        var forgotten: [(Room, Int)] = []
+        var forgotten: [(Room, UInt32)] = []
         while self.bytes > limit, let share = shares.popFirst() {
             self.bytes -= share.bytes
             forgotten.append((share.room, share.number))

@@ -61,7 +61,7 @@ struct RoomTailTests {
         #expect(tail.lastInCommon(upTo: Position(epoch: 8, seq: 1), of: newest) == at(9))
         #expect(tail.lastInCommon(upTo: Position(epoch: 5, seq: 3), of: newest) == .zero, "and began without us")
         #expect(tail.lastInCommon(upTo: .zero, of: newest) == .zero)
-        for number in 0...2 { tail.remove(number) }
+        for number in UInt32(0)...2 { tail.remove(number) }
         #expect(tail.lastInCommon(upTo: at(4), of: newest) == at(4), "what is older than what is held is of its epoch")
         tail.removeAll()
         #expect(tail.lastInCommon(upTo: at(4), of: newest) == .zero)

@@ -210,8 +210,6 @@ package final class GatewayListener: Service, Sendable {
         let limits = configuration.limits
         let waterMarks = ChannelOptions.Types.WriteBufferWaterMark(
             low: limits.lowWaterMark, high: max(limits.lowWaterMark, limits.highWaterMark))
-        // A connection keeps the buffer of its first read for life; who reads more gets larger ones.
-        let receiving = AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 256, maximum: 16 * 1024)
         return ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: configuration.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -228,7 +226,7 @@ package final class GatewayListener: Service, Sendable {
                     if let options = channel.syncOptions {
                         try options.setOption(.tcpOption(.tcp_nodelay), value: 1)
                         try options.setOption(.allowRemoteHalfClosure, value: true)
-                        try options.setOption(.recvAllocator, value: receiving)
+                        try options.setOption(.recvAllocator, value: ReadSizes())
                         // Whoever sends more than one buffer's worth waits for the others in between.
                         try options.setOption(.maxMessagesPerRead, value: 1)
                         try options.setOption(.writeBufferWaterMark, value: waterMarks)

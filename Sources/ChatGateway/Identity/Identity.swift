@@ -4,27 +4,40 @@ package import ChatProtocol
 /// Who stands behind a session or a request, and what the token allows.
 package struct Identity: Sendable, Equatable {
     package var user: UserName
-    /// What the user is called, for people; nothing is decided by it.
-    package var displayName: String?
-    package var rights: Rights
-    /// Seconds since 1970; nil where nothing expires: without authentication, and for API keys.
-    package var expires: UInt64?
-    /// The whole time that the token is taken for: ``expires`` and the leeway, in milliseconds since 1970.
-    package var endsAt: UInt64?
-    /// By what its token can be revoked; nil where there is none.
-    package var token: TokenMark?
+    @Occasional private var grant = Grant()
+
+    /// What a token says besides; nothing where there is no authentication.
+    private struct Grant: OccasionalState, Equatable {
+        var displayName: String?
+        var rights = Rights.all
+        var expires: UInt64?
+        var endsAt: UInt64?
+        var token: TokenMark?
+
+        var isInitial: Bool { self == Grant() }
+    }
 
     package init(
         user: UserName, displayName: String? = nil, rights: Rights = .all, expires: UInt64? = nil,
         endsAt: UInt64? = nil, token: TokenMark? = nil
     ) {
         self.user = user
-        self.displayName = displayName
-        self.rights = rights
-        self.expires = expires
-        self.endsAt = endsAt
-        self.token = token
+        grant = Grant(displayName: displayName, rights: rights, expires: expires, endsAt: endsAt, token: token)
     }
+
+    /// What the user is called, for people; nothing is decided by it.
+    package var displayName: String? { grant.displayName }
+
+    package var rights: Rights { grant.rights }
+
+    /// Seconds since 1970; nil where nothing expires: without authentication, and for API keys.
+    package var expires: UInt64? { grant.expires }
+
+    /// The whole time that the token is taken for: ``expires`` and the leeway, in milliseconds since 1970.
+    package var endsAt: UInt64? { grant.endsAt }
+
+    /// By what its token can be revoked; nil where there is none.
+    package var token: TokenMark? { grant.token }
 }
 
 /// What an identity may do.

@@ -48,24 +48,22 @@ extension ChatSession {
             case joined
         }
 
-        private let user: UserName
-        private var rights: Rights
-        /// Whether there is something that a fresh token would extend.
-        private let isAuthenticated: Bool
+        /// Of the token that it has now.
+        private(set) var identity: Identity
         private let inbox: RoomName
-        private let limits: Limits
         private var rate: RateLimit
         /// Checking a token costs more than any other frame.
         private var authentications: RateLimit
         private var joinRate: RateLimit
         private var memberships: RoomTable<Membership> = [:]
-        private var waitingFrames = 0
+        private let roomLimit: UInt32
+        private let waitingFramesLimit: UInt32
+        private var waitingFrames: UInt32 = 0
 
         init(identity: Identity, limits: Limits, at now: NIODeadline) {
-            user = identity.user
-            rights = identity.rights
-            isAuthenticated = identity.expires != nil
-            self.limits = limits
+            self.identity = identity
+            roomLimit = UInt32(clamping: limits.rooms)
+            waitingFramesLimit = UInt32(clamping: limits.waitingFrames)
             inbox = RoomName(inboxOf: identity.user)
             authentications = RateLimit(perSecond: 1, at: now)
             rate = RateLimit(perSecond: limits.messagesPerSecond, at: now)
@@ -93,7 +91,7 @@ extension ChatSession {
         /// - Returns: what waited for it; to be given to ``handle(_:)`` in this order.
         mutating func joinFinished(_ room: RoomName, succeeded: Bool, wasMember: Bool) -> [ClientMessage] {
             guard case .joining(let waiting) = memberships[room] else { return [] }
-            waitingFrames -= waiting.count
+            waitingFrames -= UInt32(waiting.count)
             if succeeded || wasMember {
                 memberships[room] = .joined
             } else {
@@ -110,8 +108,8 @@ extension ChatSession {
 
         /// A fresh token was valid.
         mutating func renewed(_ identity: Identity) -> Renewal {
-            guard identity.user == user else { return .anotherUser }
-            rights = identity.rights
+            guard identity.user == self.identity.user else { return .anotherUser }
+            self.identity = identity
             // Joins under way are looked at when they are answered.
             let lost = memberships.rooms.filter { isMember(of: $0) && !mayRead($0) }.sorted { $0.text < $1.text }
             for room in lost { memberships[room] = nil }
@@ -128,7 +126,7 @@ extension ChatSession {
         }
 
         /// Whether the session may be in a room.
-        func mayRead(_ room: RoomName) -> Bool { rights.mayRead(room, as: user) }
+        func mayRead(_ room: RoomName) -> Bool { identity.rights.mayRead(room, as: identity.user) }
 
         func readingForbidden(_ room: RoomName, id: RequestID?) -> Refusal {
             Refusal(
@@ -141,7 +139,7 @@ extension ChatSession {
         mutating func handle(_ message: consuming ClientMessage) -> Action {
             let membership = message.room.flatMap { memberships[$0] }
             if let room = message.room, case .joining(var waiting) = membership {
-                guard waitingFrames < limits.waitingFrames else {
+                guard waitingFrames < waitingFramesLimit else {
                     return .refuse(
                         Refusal(
                             code: .rateLimited, message: "too many frames wait for joins",
@@ -174,14 +172,15 @@ extension ChatSession {
                 guard mayRead(room) else { return .refuse(readingForbidden(room, id: id)) }
                 return .readHistory(id, room, before: before, after: after, limit: limit)
             case .auth(let id, let token):
-                guard isAuthenticated else {
+                // There is nothing that a fresh token would extend.
+                guard identity.expires != nil else {
                     return refuse(.forbidden, "this node runs without authentication", id: id, room: nil)
                 }
                 return .authenticate(id, token: token)
             case .ping(let id):
                 return .pong(id)
             case .moderate(let id, let moderation):
-                guard rights.isAdmin else {
+                guard identity.rights.isAdmin else {
                     return refuse(.forbidden, "an administrator's token is needed", id: id, room: moderation.room)
                 }
                 return .moderate(id, moderation)
@@ -192,9 +191,9 @@ extension ChatSession {
 
         private mutating func join(_ id: RequestID?, _ room: RoomName, _ replay: Replay) -> Action {
             guard mayRead(room) else { return .refuse(readingForbidden(room, id: id)) }
-            if memberships[room] == nil, limits.rooms > 0, memberships.count - 1 >= limits.rooms {
+            if memberships[room] == nil, roomLimit > 0, memberships.count - 1 >= roomLimit {
                 return refuse(
-                    .tooManyRooms, "a session may be in \(limits.rooms) rooms at once: leave one first", id: id,
+                    .tooManyRooms, "a session may be in \(roomLimit) rooms at once: leave one first", id: id,
                     room: room)
             }
             memberships[room] = .joining(waiting: [])
@@ -213,7 +212,7 @@ extension ChatSession {
 
         /// Members may post, to an inbox also who is none, as far as the token allows.
         private func mayPost(to room: RoomName, as membership: Membership?, id: RequestID?) -> Refusal? {
-            guard rights.mayPost(to: room) else {
+            guard identity.rights.mayPost(to: room) else {
                 return Refusal(
                     code: .forbidden, message: "the token does not allow posting here", id: id, room: room)
             }
@@ -233,7 +232,7 @@ extension ChatSession {
             case .message, .typing, .signal:
                 guard let wait = rate.take(at: now) else { return nil }
                 return Refusal(
-                    code: .rateLimited, message: "more than \(limits.messagesPerSecond) messages a second",
+                    code: .rateLimited, message: "more than \(rate.perSecond) messages a second",
                     id: message.id, room: message.room?.text, retryAfter: wait)
             case .auth(let id, _):
                 guard let wait = authentications.take(at: now) else { return nil }
@@ -241,7 +240,7 @@ extension ChatSession {
             case .join(let id, let room, _):
                 guard let wait = joinRate.take(at: now) else { return nil }
                 return Refusal(
-                    code: .rateLimited, message: "more than \(limits.joinsPerSecond) joins a second", id: id,
+                    code: .rateLimited, message: "more than \(joinRate.perSecond) joins a second", id: id,
                     room: room,
                     retryAfter: wait)
             case .leave, .members, .history, .ping, .moderate, .resume:

@@ -55,21 +55,17 @@ final class ChatSession: WebSocketSession, HubSession {
     }
 
     let id = SessionID.random()
-    /// Of the token that it has now.
-    private(set) var identity: Identity
     let openedAt = NIODeadline.now()
     let wantsEcho: Bool
     var isAwaitingFlush = false
     var memberships: RoomTable<Member> = [:]
     var lagging: [RoomName] = []
+    private var waitingReads: [() -> Void] = []
     private var readsUnderWay = 0
-    /// Nil while nothing waits.
-    private var waitingReads: CircularBuffer<() -> Void>?
     private let environment: Environment
     private let onEnd: () -> Void
     private var state: StateMachine
-    private var life: TokenLife?
-    private var lifeCheck: Scheduled<Void>?
+    private var expiry: Expiry?
     private var connection: WebSocketConnection?
     /// The node has closed it.
     private(set) var hasEnded = false
@@ -79,14 +75,14 @@ final class ChatSession: WebSocketSession, HubSession {
     /// - Parameter onEnd: called once, when the session has ended or was given up before it began.
     init(identity: Identity, wantsEcho: Bool, environment: Environment, onEnd: @escaping () -> Void) {
         self.onEnd = onEnd
-        self.identity = identity
         self.wantsEcho = wantsEcho
         self.environment = environment
         state = StateMachine(identity: identity, limits: environment.limits, at: .now())
-        life = TokenLife(of: identity, now: environment.clock())
+        expiry = Expiry(of: identity, now: environment.clock())
     }
 
-    var user: UserName { identity.user }
+    var identity: Identity { state.identity }
+    var user: UserName { state.identity.user }
     private var hub: LoopHub { environment.hub }
 
     // MARK: - HubSession
@@ -167,7 +163,7 @@ final class ChatSession: WebSocketSession, HubSession {
         onEnd()
         guard connection != nil else { return }
         connection = nil
-        lifeCheck?.cancel()
+        expiry?.check?.cancel()
         environment.registry.remove(self)
         if case .byNode(let code) = ending { environment.registry.metrics.closings[code, default: 0] += 1 }
         let grace: TimeAmount =
@@ -288,8 +284,8 @@ final class ChatSession: WebSocketSession, HubSession {
             case .anotherUser:
                 refuse(Refusal(code: .forbidden, message: "the token is another user's", id: id))
             case .renewed(let lost):
-                self.identity = identity
-                life = TokenLife(of: identity, now: environment.clock())
+                expiry?.check?.cancel()
+                expiry = Expiry(of: identity, now: environment.clock())
                 if let id { send(.authenticated(id: id, user: user, expires: identity.expires ?? 0)) }
                 for room in lost {
                     hub.leave(room, session: self)
@@ -300,14 +296,27 @@ final class ChatSession: WebSocketSession, HubSession {
         }
     }
 
+    /// That of the token, for a session that does not last for ever.
+    private final class Expiry {
+        var life: TokenLife
+        var check: Scheduled<Void>?
+
+        init?(of identity: Identity, now: UInt64) {
+            guard let life = TokenLife(of: identity, now: now) else { return nil }
+            self.life = life
+        }
+    }
+
     /// Warns of the token's end, ends the session at it, and looks again in between.
     private func watchLife() {
-        lifeCheck?.cancel()
-        while connection != nil, let step = life?.next(now: environment.clock()) {
+        guard let expiry else { return }
+        expiry.check?.cancel()
+        while connection != nil {
+            let step = expiry.life.next(now: environment.clock())
             switch step {
             case .wait(let milliseconds):
                 // At least one, as a clock that is ahead by less would be asked again and again.
-                lifeCheck = hub.eventLoop.assumeIsolated().scheduleTask(
+                expiry.check = hub.eventLoop.assumeIsolated().scheduleTask(
                     in: .milliseconds(Int64(max(1, milliseconds)))
                 ) { [weak self] in self?.watchLife() }
                 return
@@ -438,20 +447,21 @@ final class ChatSession: WebSocketSession, HubSession {
             read().assumeIsolated().whenComplete { [self] result in
                 readsUnderWay -= 1
                 if connection == nil {
-                    waitingReads = nil
+                    waitingReads = []
                     return
                 }
                 answer(result)
-                let next = waitingReads?.popFirst()
-                if waitingReads?.isEmpty == true { waitingReads = nil }
-                next?()
+                guard let next = waitingReads.first else { return }
+                waitingReads.removeFirst()
+                // An empty one keeps its memory.
+                if waitingReads.isEmpty { waitingReads = [] }
+                next()
             }
         }
         if readsUnderWay < Self.readsAtOnce {
             start()
-        } else if waitingReads?.count ?? 0 < Self.waitingReadsLimit {
-            waitingReads = waitingReads ?? CircularBuffer(initialCapacity: 4)
-            waitingReads?.append(start)
+        } else if waitingReads.count < Self.waitingReadsLimit {
+            waitingReads.append(start)
         } else {
             refuse(
                 Refusal(

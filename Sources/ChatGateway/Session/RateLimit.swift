@@ -1,34 +1,33 @@
 import NIOCore
 
 /// A token bucket: so many a second on average, with a burst of two seconds' worth, or another. Pure.
+///
+/// What it has spent is kept as the time that it takes to fill up again: each session has several of these.
 struct RateLimit: Equatable {
-    private let perSecond: Double
-    private let burst: Double
-    private var tokens: Double
-    private var last: NIODeadline
+    let perSecond: Int32
+    private let burst: Int32
+    /// Nothing is missing from then on.
+    private var fullAt: NIODeadline
 
     /// - Parameter perSecond: 0 for no limit.
     init(perSecond: Int, burst: Int? = nil, at now: NIODeadline) {
-        self.perSecond = Double(perSecond)
-        self.burst = Double(burst ?? perSecond * 2)
-        tokens = self.burst
-        last = now
+        self.perSecond = Int32(clamping: perSecond)
+        self.burst = Int32(clamping: burst ?? perSecond * 2)
+        fullAt = now
     }
 
     /// Nothing of it is spent: it is as good as a new one.
-    func isFull(at now: NIODeadline) -> Bool {
-        filled(at: now) >= burst
-    }
+    func isFull(at now: NIODeadline) -> Bool { now >= fullAt }
 
-    private func filled(at now: NIODeadline) -> Double {
-        min(burst, tokens + max(0, Double((now - last).nanoseconds) / 1e9) * perSecond)
-    }
+    /// How long it takes for so many tokens to come.
+    private func time(for tokens: Int32) -> Double { Double(tokens) * 1e9 / Double(perSecond) }
 
     /// The milliseconds until there is a token; nil when there is one.
     func wait(at now: NIODeadline) -> Int? {
-        let tokens = filled(at: now)
-        guard perSecond > 0, tokens < 1 else { return nil }
-        return max(1, Int(((1 - tokens) / perSecond * 1000).rounded(.up)))
+        guard perSecond > 0 else { return nil }
+        let missing = max(0, Double((fullAt - now).nanoseconds))
+        let excess = missing + time(for: 1) - time(for: burst)
+        return excess > 0 ? max(1, Int((excess / 1e6).rounded(.up))) : nil
     }
 
     /// Takes tokens when there is one. Who takes more than there are waits until they are paid for.
@@ -43,7 +42,6 @@ struct RateLimit: Equatable {
     /// Takes tokens, whether there are any or not.
     mutating func charge(_ count: Int, at now: NIODeadline) {
         guard perSecond > 0 else { return }
-        tokens = filled(at: now) - Double(count)
-        last = now
+        fullAt = max(fullAt, now) + .nanoseconds(Int64(time(for: Int32(clamping: count))))
     }
 }

@@ -25,8 +25,8 @@ package struct FrameDecoder {
         case first
         case second
         /// Bytes of the extended length still to come, and its value so far.
-        case length(missing: Int, form: Int)
-        case mask(missing: Int)
+        case length(missing: UInt8, form: UInt8)
+        case mask(missing: UInt8)
         case payload
         /// After a Close frame or a fault.
         case dead
@@ -45,36 +45,41 @@ package struct FrameDecoder {
 
     private static let compressionBit: UInt8 = 0x40
 
-    private let maxMessageBytes: Int
-    private let maxFragments: Int
     /// Nil where no compression was agreed on.
     private let inflater: Inflater?
 
-    private var state = State.first
-    private var cost = Cost(frames: 0, bytes: 0)
+    // Each connection has one of these: what is large comes first, so that what is small leaves no holes.
 
-    // The frame that is being read.
-    private var opcode = Opcode.continuation
-    private var isFinal = false
+    /// Of the frame that is being read.
     private var length: UInt64 = 0
     private var remaining = 0
+    private var control = ByteBuffer()
+    /// What is being put together. Between two messages of a burst it is the one that was handed out last: unless somebody
+    /// has kept that, its memory serves for the next.
+    private var message = ByteBuffer()
+    /// Since ``takeCost()``.
+    private var messageBytes = 0
+    private var framesBegun: UInt32 = 0
+    private let messageLimit: UInt32
+    private let fragmentLimit: UInt32
+    /// Of the message that is being put together.
+    private var fragments: UInt32 = 0
     /// The masking key, rotated so that its first byte in memory is the next payload byte's.
     private var mask: UInt32 = 0
-    private var control = ByteBuffer()
-
-    // The message that is being put together. Between two of a burst it is the one that was handed out last: unless
-    // somebody has kept that, its memory serves for the next.
+    private var state = State.first
+    private var opcode = Opcode.continuation
+    private var isFinal = false
     private var messageKind: Opcode?
     private var isCompressed = false
-    private var message = ByteBuffer()
-    private var fragments = 0
     private var validator = UTF8Validator()
 
     package init(maxMessageBytes: Int, maxFragments: Int, inflater: Inflater? = nil) {
-        self.maxMessageBytes = maxMessageBytes
-        self.maxFragments = maxFragments
+        messageLimit = UInt32(clamping: maxMessageBytes)
+        fragmentLimit = UInt32(clamping: maxFragments)
         self.inflater = inflater
     }
+
+    private var maxMessageBytes: Int { Int(messageLimit) }
 
     /// Memory that the message begun takes.
     package var heldBytes: Int { messageKind == nil ? 0 : message.capacity }
@@ -89,8 +94,11 @@ package struct FrameDecoder {
 
     /// What was read since the last call.
     mutating func takeCost() -> Cost {
-        defer { cost = Cost(frames: 0, bytes: 0) }
-        return cost
+        defer {
+            framesBegun = 0
+            messageBytes = 0
+        }
+        return Cost(frames: Int(framesBegun), bytes: messageBytes)
     }
 
     /// The next event in these bytes, taking them; nil when all of them are taken and more are needed.
@@ -156,7 +164,7 @@ package struct FrameDecoder {
     }
 
     private mutating func begin(_ byte: UInt8) -> FrameEvent? {
-        cost.frames += 1
+        framesBegun &+= 1
         isFinal = byte & 0x80 != 0
         let allowed: UInt8 = inflater == nil ? 0 : Self.compressionBit
         guard byte & 0x70 & ~allowed == 0 else {
@@ -208,7 +216,7 @@ package struct FrameDecoder {
         }
     }
 
-    private mutating func extend(_ byte: UInt8, missing: Int, form: Int) -> FrameEvent? {
+    private mutating func extend(_ byte: UInt8, missing: UInt8, form: UInt8) -> FrameEvent? {
         if form == 8, missing == 8, byte & 0x80 != 0 {
             return fail(.protocolError, "the length has its highest bit set")
         }
@@ -238,8 +246,8 @@ package struct FrameDecoder {
                 fragments = 0
             }
             fragments += 1
-            guard fragments <= maxFragments else {
-                return fail(.tooBig, "a message may have at most \(maxFragments) frames")
+            guard fragments <= fragmentLimit else {
+                return fail(.tooBig, "a message may have at most \(fragmentLimit) frames")
             }
         }
         remaining = Int(length)
@@ -283,7 +291,7 @@ package struct FrameDecoder {
         guard validator.isComplete else {
             return fail(.invalidPayload, "the text ends within a character")
         }
-        cost.bytes += message.readableBytes
+        messageBytes += message.readableBytes
         messageKind = nil
         return isText ? .text(message) : .binary(message)
     }

@@ -11,7 +11,6 @@ package final class WebSocketConnection: ChannelInboundHandler {
     package typealias InboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
-    package let eventLoop: any EventLoop
     /// The client's IP address as the socket tells it; empty for a socket without one.
     package let peerAddress: String
     /// Whether little enough waits unsent that more may be sent without a second thought.
@@ -31,8 +30,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
     private let compression: LoopCompression?
     /// Nothing is read for a while, because the client has sent more frames than it may.
     var isPaced = false
-    /// What was read and has not had its turn; nothing more is read meanwhile.
-    var rest: ByteBuffer?
+    @Occasional private var heldUp = HeldUp()
     /// It waits for its turn.
     var isGoingOn = false
     /// Nothing more will come from the client.
@@ -40,10 +38,6 @@ package final class WebSocketConnection: ChannelInboundHandler {
     /// Between a read and the end of its burst; output is flushed then, all at once.
     var isReading = false
     private var hasUnflushedOutput = false
-    /// Bytes written since the connection ceased to be writable, as far as they were not seen to leave.
-    private var excess = 0
-    /// The latest ping that came while not writable. Only that one is answered (RFC 6455, section 5.5.3).
-    var owedPong: ByteBuffer?
     private var reportedWritability = true
     private var isReportingWritability = false
     var hasReportedEnd = false
@@ -55,7 +49,6 @@ package final class WebSocketConnection: ChannelInboundHandler {
     ) {
         self.agreement = agreement
         self.compression = agreement == nil ? nil : compression
-        self.eventLoop = wheel.eventLoop
         self.session = session
         self.wheel = wheel
         self.peerAddress = peerAddress
@@ -69,7 +62,36 @@ package final class WebSocketConnection: ChannelInboundHandler {
         if let socket { outlet.open(socket: socket) }
     }
 
+    package var eventLoop: any EventLoop { wheel.eventLoop }
+
     var limits: WebSocketLimits { wheel.limits }
+
+    /// What waits in a connection that does not read, or sends too much at once.
+    private struct HeldUp: OccasionalState {
+        var rest: ByteBuffer?
+        var owedPong: ByteBuffer?
+        var excess = 0
+
+        var isInitial: Bool { rest == nil && owedPong == nil && excess == 0 }
+    }
+
+    /// What was read and has not had its turn; nothing more is read meanwhile.
+    var rest: ByteBuffer? {
+        get { heldUp.rest }
+        set { heldUp.rest = newValue }
+    }
+
+    /// The latest ping that came while not writable. Only that one is answered (RFC 6455, section 5.5.3).
+    var owedPong: ByteBuffer? {
+        get { heldUp.owedPong }
+        set { heldUp.owedPong = newValue }
+    }
+
+    /// Bytes written since the connection ceased to be writable, as far as they were not seen to leave.
+    private var excess: Int {
+        get { heldUp.excess }
+        set { heldUp.excess = newValue }
+    }
 
     /// Answers the handshake and tells the session that it may speak; what it says travels with the answer. The handler
     /// must be in the pipeline, and nothing below it that takes anything but bytes.

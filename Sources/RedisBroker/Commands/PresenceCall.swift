@@ -17,7 +17,7 @@ enum PresenceCall: Equatable {
 
     /// Joins what a turn brought. In a room those who come stand before those who leave: a user who does both with
     /// different sessions was never away.
-    static func joined<Waiter>(_ operations: [PresenceLedger<Waiter>.Operation]) -> [PresenceCall] {
+    static func joined<Waiter: Sendable>(_ operations: [PresenceLedger<Waiter>.Operation]) -> [PresenceCall] {
         var registrations: [PresenceCall] = []
         var unregistrations: [PresenceCall] = []
         var entrants: [RoomName: [Entrant]] = [:]
@@ -43,7 +43,7 @@ enum PresenceCall: Equatable {
     }
 
     /// What the call does, one by one.
-    func operations<Waiter>() -> [PresenceLedger<Waiter>.Operation] {
+    func operations<Waiter: Sendable>() -> [PresenceLedger<Waiter>.Operation] {
         switch self {
         case .register(let room): [.register(room)]
         case .unregister(let room): [.unregister(room)]
