@@ -24,8 +24,9 @@ package protocol HubSession: AnyObject {
     func close(_ code: CloseCode, reason: String)
     /// Whether frames were queued since the last flush; kept by the hub.
     var isAwaitingFlush: Bool { get set }
-    /// The rooms that it is in or about to enter; kept by the hub.
-    var memberships: RoomTable<Member> { get set }
+    /// The member that it is in a room, or is about to be; kept by the hub.
+    func member(of room: RoomName) -> Member?
+    func setMember(_ member: Member?, of room: RoomName)
     /// Rooms in which it is not up to date; kept by the hub.
     var lagging: [RoomName] { get set }
 }

@@ -17,7 +17,7 @@ extension LoopHub {
         let member: Member
         /// Where somebody who is in the room already goes on if the join fails.
         var fallback = Position.zero
-        if let present = session.memberships[name] {
+        if let present = session.member(of: name) {
             isNew = false
             member = present
             fallback = if case .behind(let reached) = present.progress { reached } else { room.position }
@@ -32,7 +32,7 @@ extension LoopHub {
             isNew = true
             member = Member(session: session)
             room.add(member)
-            session.memberships[name] = member
+            session.setMember(member, of: name)
         }
         whenOpen(room) { [self] result in
             if case .failure(let error) = result {
@@ -162,7 +162,7 @@ extension LoopHub {
         guard !member.isGone else { return }
         if isNew {
             room.remove(member)
-            member.session.memberships[room.name] = nil
+            member.session.setMember(nil, of: room.name)
             if member.session.counts(in: room.name) { commands.leave(room.name, session: member.session.id) }
             closeIfEmpty(room)
         } else {

@@ -79,7 +79,8 @@ package final class LoopHub: @unchecked Sendable {
     /// - Parameter grace: how long it still counts as present.
     package func leave(_ name: RoomName, session: any HubSession, grace: TimeAmount = .zero) {
         eventLoop.assertInEventLoop()
-        guard let room = rooms[name], let member = session.memberships.removeValue(for: name) else { return }
+        guard let room = rooms[name], let member = session.member(of: name) else { return }
+        session.setMember(nil, of: name)
         room.remove(member)
         if session.counts(in: name) {
             if grace == .zero {
@@ -121,7 +122,7 @@ package final class LoopHub: @unchecked Sendable {
         let names = session.lagging
         session.lagging = []
         for name in names {
-            guard let room = rooms[name], let member = session.memberships[name] else { continue }
+            guard let room = rooms[name], let member = session.member(of: name) else { continue }
             member.isLagging = false
             room.wake(member)
             tellMissedNotices(to: member, in: room)

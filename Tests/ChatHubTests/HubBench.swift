@@ -114,7 +114,7 @@ final class TestSession: HubSession {
     /// How often it was asked whether it takes more.
     var asked = 0
     var isAwaitingFlush = false
-    var memberships: RoomTable<Member> = [:]
+    private(set) var memberships: RoomTable<Member> = [:]
     var lagging: [RoomName] = []
     /// Texts of messages, and other events by type.
     var texts: [String] = []
@@ -130,6 +130,8 @@ final class TestSession: HubSession {
         self.wantsEcho = wantsEcho
     }
 
+    func member(of room: RoomName) -> Member? { memberships[room] }
+    func setMember(_ member: Member?, of room: RoomName) { memberships[room] = member }
     func write(_ frames: ByteBuffer) {
         writes += 1
         becomesUnwritableAfterWrites -= 1

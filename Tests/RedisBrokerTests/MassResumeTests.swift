@@ -129,10 +129,12 @@ private final class ReturningSession: HubSession {
     let wantsEcho = true
     var isWritable: Bool { true }
     var isAwaitingFlush = false
-    var memberships: RoomTable<Member> = [:]
+    private(set) var memberships: RoomTable<Member> = [:]
     var lagging: [RoomName] = []
     private(set) var bytes = 0
 
+    func member(of room: RoomName) -> Member? { memberships[room] }
+    func setMember(_ member: Member?, of room: RoomName) { memberships[room] = member }
     func write(_ frames: ByteBuffer) { bytes += frames.readableBytes }
     func flush() {}
     func close(_ code: CloseCode, reason: String) {}

@@ -9,7 +9,7 @@ final class EventStream: HubSession {
     let openedAt = NIODeadline.now()
     let wantsEcho = true
     var isAwaitingFlush = false
-    var memberships: RoomTable<Member> = [:]
+    private var member: Member?
     var lagging: [RoomName] = []
     /// Where it stands in the registry.
     var registryIndex = 0
@@ -44,6 +44,10 @@ final class EventStream: HubSession {
     }
 
     var user: UserName { identity.user }
+
+    func member(of room: RoomName) -> Member? { room == self.room ? member : nil }
+
+    func setMember(_ member: Member?, of room: RoomName) { self.member = member }
 
     // MARK: Life
 

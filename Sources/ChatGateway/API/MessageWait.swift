@@ -11,7 +11,7 @@ final class MessageWait: HubSession {
     let isPresent = false
     let isWritable = true
     var isAwaitingFlush = false
-    var memberships: RoomTable<Member> = [:]
+    private var member: Member?
     var lagging: [RoomName] = []
 
     private let room: RoomName
@@ -29,6 +29,10 @@ final class MessageWait: HubSession {
         self.position = position
         news = hub.eventLoop.makePromise()
     }
+
+    func member(of room: RoomName) -> Member? { room == self.room ? member : nil }
+
+    func setMember(_ member: Member?, of room: RoomName) { self.member = member }
 
     /// Waits.
     ///

@@ -48,6 +48,13 @@ extension ChatSession {
             case joined
         }
 
+        /// What is known of the session in a room: here, and by the hub, whose part stands here so that a session needs one
+        /// table.
+        private struct Seat {
+            var membership: Membership?
+            var member: Member?
+        }
+
         /// Of the token that it has now.
         private(set) var identity: Identity
         private let inbox: RoomName
@@ -55,7 +62,7 @@ extension ChatSession {
         /// Checking a token costs more than any other frame.
         private var authentications: RateLimit
         private var joinRate: RateLimit
-        private var memberships: RoomTable<Membership> = [:]
+        private var seats: RoomTable<Seat> = [:]
         private let roomLimit: UInt32
         private let waitingFramesLimit: UInt32
         private var waitingFrames: UInt32 = 0
@@ -72,11 +79,29 @@ extension ChatSession {
         }
 
         /// The rooms that the session is in or about to enter, its inbox included.
-        var rooms: [RoomName] { memberships.rooms }
+        var rooms: [RoomName] { seats.rooms.filter { self[$0] != nil } }
+
+        private subscript(room: RoomName) -> Membership? {
+            get { seats[room]?.membership }
+            set { seat(newValue, seats[room]?.member, in: room) }
+        }
+
+        private mutating func seat(_ membership: Membership?, _ member: Member?, in room: RoomName) {
+            let isNobody = membership == nil && member == nil
+            seats[room] = isNobody ? nil : Seat(membership: membership, member: member)
+        }
+
+        /// What the hub keeps here.
+        func member(of room: RoomName) -> Member? { seats[room]?.member }
+
+        mutating func setMember(_ member: Member?, of room: RoomName) { seat(self[room], member, in: room) }
+
+        /// The rooms that the hub knows the session to be in.
+        var roomsOfMembers: [RoomName] { seats.rooms.filter { member(of: $0) != nil } }
 
         /// The connection stands: the session belongs in its inbox.
         mutating func opened() -> Action {
-            memberships[inbox] = .joining(waiting: [])
+            self[inbox] = .joining(waiting: [])
             return .join(nil, inbox, .none)
         }
 
@@ -90,20 +115,20 @@ extension ChatSession {
         ///
         /// - Returns: what waited for it; to be given to ``handle(_:)`` in this order.
         mutating func joinFinished(_ room: RoomName, succeeded: Bool, wasMember: Bool) -> [ClientMessage] {
-            guard case .joining(let waiting) = memberships[room] else { return [] }
+            guard case .joining(let waiting) = self[room] else { return [] }
             waitingFrames -= UInt32(waiting.count)
             if succeeded || wasMember {
-                memberships[room] = .joined
+                self[room] = .joined
             } else {
                 // Nobody is without an inbox: its join is tried again.
-                memberships[room] = room == inbox ? .joining(waiting: []) : nil
+                self[room] = room == inbox ? .joining(waiting: []) : nil
             }
             return waiting
         }
 
         /// Whether the session is a member (not merely about to be) of a room.
         func isMember(of room: RoomName) -> Bool {
-            if case .joined = memberships[room] { true } else { false }
+            if case .joined = self[room] { true } else { false }
         }
 
         /// A fresh token was valid.
@@ -111,8 +136,8 @@ extension ChatSession {
             guard identity.user == self.identity.user else { return .anotherUser }
             self.identity = identity
             // Joins under way are looked at when they are answered.
-            let lost = memberships.rooms.filter { isMember(of: $0) && !mayRead($0) }.sorted { $0.text < $1.text }
-            for room in lost { memberships[room] = nil }
+            let lost = seats.rooms.filter { isMember(of: $0) && !mayRead($0) }.sorted { $0.text < $1.text }
+            for room in lost { self[room] = nil }
             return .renewed(lost: lost)
         }
 
@@ -121,7 +146,7 @@ extension ChatSession {
         /// - Returns: whether it was there. A join under way is answered by itself.
         mutating func removed(from room: RoomName) -> Bool {
             guard isMember(of: room) else { return false }
-            memberships[room] = nil
+            self[room] = nil
             return true
         }
 
@@ -137,7 +162,7 @@ extension ChatSession {
 
         /// What to do for a frame whose turn has come.
         mutating func handle(_ message: consuming ClientMessage) -> Action {
-            let membership = message.room.flatMap { memberships[$0] }
+            let membership = message.room.flatMap { self[$0] }
             if let room = message.room, case .joining(var waiting) = membership {
                 guard waitingFrames < waitingFramesLimit else {
                     return .refuse(
@@ -147,7 +172,7 @@ extension ChatSession {
                 }
                 waiting.append(message)
                 waitingFrames += 1
-                memberships[room] = .joining(waiting: waiting)
+                self[room] = .joining(waiting: waiting)
                 return .none
             }
             switch message {
@@ -191,12 +216,12 @@ extension ChatSession {
 
         private mutating func join(_ id: RequestID?, _ room: RoomName, _ replay: Replay) -> Action {
             guard mayRead(room) else { return .refuse(readingForbidden(room, id: id)) }
-            if memberships[room] == nil, roomLimit > 0, memberships.count - 1 >= roomLimit {
+            if self[room] == nil, roomLimit > 0, seats.count - 1 >= roomLimit {
                 return refuse(
                     .tooManyRooms, "a session may be in \(roomLimit) rooms at once: leave one first", id: id,
                     room: room)
             }
-            memberships[room] = .joining(waiting: [])
+            self[room] = .joining(waiting: [])
             return .join(id, room, replay)
         }
 
@@ -204,9 +229,10 @@ extension ChatSession {
             guard room != inbox else {
                 return refuse(.forbidden, "nobody can leave the own inbox", id: id, room: room)
             }
-            guard memberships.removeValue(for: room) != nil else {
+            guard self[room] != nil else {
                 return refuse(.notJoined, "not in this room", id: id, room: room)
             }
+            self[room] = nil
             return .leave(id, room)
         }
 

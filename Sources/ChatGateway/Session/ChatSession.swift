@@ -58,7 +58,6 @@ final class ChatSession: WebSocketSession, HubSession {
     let openedAt = NIODeadline.now()
     let wantsEcho: Bool
     var isAwaitingFlush = false
-    var memberships: RoomTable<Member> = [:]
     var lagging: [RoomName] = []
     private var waitingReads: [() -> Void] = []
     private var readsUnderWay = 0
@@ -88,6 +87,10 @@ final class ChatSession: WebSocketSession, HubSession {
     // MARK: - HubSession
 
     var takesSeat: Bool { environment.limits.sessionsPerUser > 0 }
+
+    func member(of room: RoomName) -> Member? { state.member(of: room) }
+
+    func setMember(_ member: Member?, of room: RoomName) { state.setMember(member, of: room) }
 
     var isWritable: Bool { connection?.isWritable ?? false }
 
@@ -169,7 +172,7 @@ final class ChatSession: WebSocketSession, HubSession {
         let grace: TimeAmount =
             if case .byPeer = ending { .zero } else { environment.presenceGrace }
         // Who comes back needs the seat; nobody is told of it.
-        for room in memberships.rooms { hub.leave(room, session: self, grace: room.isInbox ? .zero : grace) }
+        for room in state.roomsOfMembers { hub.leave(room, session: self, grace: room.isInbox ? .zero : grace) }
         environment.logger.debug(
             "A session ended", metadata: ["session": "\(id)", "user": "\(user)", "how": "\(ending)"])
     }
@@ -211,7 +214,7 @@ final class ChatSession: WebSocketSession, HubSession {
     }
 
     private func join(_ room: RoomName, _ replay: Replay, id: RequestID?) {
-        let wasMember = memberships[room] != nil
+        let wasMember = member(of: room) != nil
         hub.join(room, session: self, replay: replay) { [self] result in
             guard connection != nil else { return }
             switch result {
@@ -252,7 +255,7 @@ final class ChatSession: WebSocketSession, HubSession {
     /// The session's own inbox could not be joined: nobody asked for it, so nobody but us asks again.
     private func joinInboxAgain(_ inbox: RoomName) {
         hub.eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) { [self] in
-            if connection != nil, memberships[inbox] == nil { join(inbox, .none, id: nil) }
+            if connection != nil, member(of: inbox) == nil { join(inbox, .none, id: nil) }
         }
     }
 
@@ -348,7 +351,7 @@ final class ChatSession: WebSocketSession, HubSession {
 
     /// A moderator takes the session out of a room.
     func leave(_ room: RoomName, because refusal: Refusal) -> Bool {
-        guard memberships[room] != nil else { return false }
+        guard member(of: room) != nil else { return false }
         if room.isInbox {
             closeUnseated()
             return true

@@ -151,7 +151,7 @@ final class SimulatedSession: HubSession {
     /// How much it takes before the schedule must make it writable again.
     var writesLeft = Int.max
     var isAwaitingFlush = false
-    var memberships: RoomTable<Member> = [:]
+    private(set) var memberships: RoomTable<Member> = [:]
     var lagging: [RoomName] = []
     /// The node wants it to end.
     private(set) var isEnded = false
@@ -164,6 +164,8 @@ final class SimulatedSession: HubSession {
         self.client = client
     }
 
+    func member(of room: RoomName) -> Member? { memberships[room] }
+    func setMember(_ member: Member?, of room: RoomName) { memberships[room] = member }
     func write(_ frames: ByteBuffer) {
         written.append(frames)
         writesLeft -= 1
