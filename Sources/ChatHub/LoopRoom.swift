@@ -207,9 +207,9 @@ package final class Member {
         set { if newValue != lossKnownUpTo { past.lossKnownUpTo = newValue } }
     }
 
-    /// The first of the room's ``MissedNotices`` that it has not been told.
+    /// The first of the room's ``MissedNotices`` that it has not been told. Looked at for each delivery.
     var missedNotices: Int? {
-        get { past.missedNotices }
+        get { _past.isInitial ? nil : past.missedNotices }
         set { if newValue != missedNotices { past.missedNotices = newValue } }
     }
 }

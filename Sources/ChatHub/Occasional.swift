@@ -1,5 +1,5 @@
 /// What only few of many ever have: in the others it is as it began.
-package protocol OccasionalState: Sendable {
+public protocol OccasionalState: Sendable {
     init()
     /// Whether it is as it began.
     var isInitial: Bool { get }
@@ -7,9 +7,11 @@ package protocol OccasionalState: Sendable {
 
 /// State that costs its owner no more than a pointer while it is as it began. A value like any other.
 ///
+/// Public, though only this package uses it, so that other modules specialise it.
+///
 /// `@unchecked Sendable`: what is stored is written to only while nobody else has it.
 @propertyWrapper
-package struct Occasional<State: OccasionalState>: @unchecked Sendable {
+public struct Occasional<State: OccasionalState>: @unchecked Sendable {
     @usableFromInline
     final class Storage {
         @usableFromInline var state: State
@@ -19,11 +21,14 @@ package struct Occasional<State: OccasionalState>: @unchecked Sendable {
 
     @usableFromInline var storage: Storage?
 
-    @inlinable package init(wrappedValue: State) {
+    /// Whether it is as it began, without a look at it.
+    @inlinable public var isInitial: Bool { storage == nil }
+
+    @inlinable public init(wrappedValue: State) {
         storage = wrappedValue.isInitial ? nil : Storage(wrappedValue)
     }
 
-    @inlinable package var wrappedValue: State {
+    @inlinable public var wrappedValue: State {
         get { storage?.state ?? State() }
         _modify {
             if let own = ownStorage() {
@@ -45,5 +50,5 @@ package struct Occasional<State: OccasionalState>: @unchecked Sendable {
 }
 
 extension Occasional: Equatable where State: Equatable {
-    @inlinable package static func == (left: Self, right: Self) -> Bool { left.wrappedValue == right.wrappedValue }
+    @inlinable public static func == (left: Self, right: Self) -> Bool { left.wrappedValue == right.wrappedValue }
 }

@@ -77,6 +77,7 @@ package struct RoomFeed: Sendable {
     private struct Trouble: OccasionalState, Equatable {
         var held: [MessageBatch] = []
         var heldBytes = 0
+        var heldBytesLimit = 1 << 20
         /// The last position of what was not held for lack of space: to be read before the feed follows again.
         var notHeldUpTo: Position?
         /// Reads in a row that brought nothing of what a held publication promises.
@@ -99,7 +100,6 @@ package struct RoomFeed: Sendable {
     /// The log lacked what we delivered already when it was last read.
     private var hasWaitedForOthers = false
     private var lastRequest: UInt32 = 0
-    private let heldBytesLimit: UInt32
     @Occasional private var trouble = Trouble()
 
     /// Holes that were found, and messages that reads of the log brought in.
@@ -109,7 +109,7 @@ package struct RoomFeed: Sendable {
     package var repetitions: Int { trouble.repetitions }
 
     package init(heldBytesLimit: Int = 1 << 20) {
-        self.heldBytesLimit = UInt32(clamping: heldBytesLimit)
+        if heldBytesLimit != trouble.heldBytesLimit { trouble.heldBytesLimit = heldBytesLimit }
     }
 
     /// The position of the last message handed on; nil before the feed has found its place.
@@ -367,7 +367,7 @@ package struct RoomFeed: Sendable {
     /// What does not fit the bound is not held: the log has it.
     private mutating func hold(_ batch: MessageBatch) {
         let bytes = batch.messages.reduce(64) { $0 + $1.body.readableBytes + 32 }
-        guard trouble.heldBytes + bytes <= heldBytesLimit else {
+        guard trouble.heldBytes + bytes <= trouble.heldBytesLimit else {
             trouble.notHeldUpTo = max(trouble.notHeldUpTo ?? .zero, batch.last ?? .zero)
             return
         }

@@ -47,10 +47,4 @@ public struct SmallTable<Key: Hashable, Value>: ExpressibleByDictionaryLiteral {
             }
         }
     }
-
-    @discardableResult
-    @inlinable public mutating func removeValue(for key: Key) -> Value? {
-        defer { self[key] = nil }
-        return self[key]
-    }
 }

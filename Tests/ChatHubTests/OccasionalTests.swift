@@ -12,7 +12,7 @@ struct OccasionalTests {
     private struct Owner: Equatable {
         @Occasional var notes = Notes()
 
-        var holdsMemory: Bool { _notes.storage != nil }
+        var holdsMemory: Bool { !_notes.isInitial }
     }
 
     @Test func takesMemoryOnlyWhileItIsNotAsItBegan() {

@@ -11,7 +11,7 @@ struct ReadSizes: RecvByteBufferAllocator, Equatable {
         case settled
     }
 
-    private static let smallest: UInt32 = 128
+    private static let smallest: UInt32 = 64
     private static let handshake: UInt32 = 1024
     private static let largest: UInt32 = 16 * 1024
 

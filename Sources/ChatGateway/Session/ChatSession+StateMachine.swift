@@ -57,7 +57,6 @@ extension ChatSession {
 
         /// Of the token that it has now.
         private(set) var identity: Identity
-        private let inbox: RoomName
         private var rate: RateLimit
         /// Checking a token costs more than any other frame.
         private var authentications: RateLimit
@@ -71,12 +70,13 @@ extension ChatSession {
             self.identity = identity
             roomLimit = UInt32(clamping: limits.rooms)
             waitingFramesLimit = UInt32(clamping: limits.waitingFrames)
-            inbox = RoomName(inboxOf: identity.user)
             authentications = RateLimit(perSecond: 1, at: now)
             rate = RateLimit(perSecond: limits.messagesPerSecond, at: now)
             joinRate = RateLimit(
                 perSecond: limits.joinsPerSecond, burst: 2 * limits.joinsPerSecond + limits.rooms, at: now)
         }
+
+        private var inbox: RoomName { RoomName(inboxOf: identity.user) }
 
         /// The rooms that the session is in or about to enter, its inbox included.
         var rooms: [RoomName] { seats.rooms.filter { self[$0] != nil } }
@@ -121,7 +121,7 @@ extension ChatSession {
                 self[room] = .joined
             } else {
                 // Nobody is without an inbox: its join is tried again.
-                self[room] = room == inbox ? .joining(waiting: []) : nil
+                self[room] = room.isInbox && room == inbox ? .joining(waiting: []) : nil
             }
             return waiting
         }
@@ -226,7 +226,7 @@ extension ChatSession {
         }
 
         private mutating func leave(_ id: RequestID?, _ room: RoomName) -> Action {
-            guard room != inbox else {
+            guard !room.isInbox || room != inbox else {
                 return refuse(.forbidden, "nobody can leave the own inbox", id: id, room: room)
             }
             guard self[room] != nil else {

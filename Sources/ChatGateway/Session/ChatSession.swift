@@ -56,24 +56,24 @@ final class ChatSession: WebSocketSession, HubSession {
 
     let id = SessionID.random()
     let openedAt = NIODeadline.now()
-    let wantsEcho: Bool
-    var isAwaitingFlush = false
     var lagging: [RoomName] = []
     private var waitingReads: [() -> Void] = []
-    private var readsUnderWay = 0
     private let environment: Environment
-    private let onEnd: () -> Void
+    /// Given back when it has ended, or was given up before it began.
+    private let place: FrontDoor.Place
     private var state: StateMachine
     private var expiry: Expiry?
     private var connection: WebSocketConnection?
-    /// The node has closed it.
-    private(set) var hasEnded = false
     /// Where it stands in the registry.
     var registryIndex = 0
+    let wantsEcho: Bool
+    var isAwaitingFlush = false
+    /// The node has closed it.
+    private(set) var hasEnded = false
+    private var readsUnderWay: UInt8 = 0
 
-    /// - Parameter onEnd: called once, when the session has ended or was given up before it began.
-    init(identity: Identity, wantsEcho: Bool, environment: Environment, onEnd: @escaping () -> Void) {
-        self.onEnd = onEnd
+    init(identity: Identity, wantsEcho: Bool, environment: Environment, place: FrontDoor.Place) {
+        self.place = place
         self.wantsEcho = wantsEcho
         self.environment = environment
         state = StateMachine(identity: identity, limits: environment.limits, at: .now())
@@ -163,7 +163,7 @@ final class ChatSession: WebSocketSession, HubSession {
     }
 
     func closed(_ ending: Ending) {
-        onEnd()
+        place.leave()
         guard connection != nil else { return }
         connection = nil
         expiry?.check?.cancel()

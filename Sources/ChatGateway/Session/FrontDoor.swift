@@ -219,7 +219,7 @@ final class FrontDoor: Doorkeeper {
                     .tooManyRequests, .tooManyConnections, "this user has too many sessions here", isTemporary: true))
         }
         return .success(
-            ChatSession(identity: identity, wantsEcho: wantsEcho, environment: environment) { place.leave() })
+            ChatSession(identity: identity, wantsEcho: wantsEcho, environment: environment, place: place))
     }
 
     /// A connection's, and one of the sessions that its user may have on this node; nil when there is none left.

@@ -26,16 +26,16 @@ struct FrameBudget: Equatable {
     }
 
     private struct Account: Equatable {
-        private let perSecond: Int
-        private let burst: Int
+        private let perSecond: Int32
+        private let burst: Int32
         /// Below zero: debt.
         private var left: Int
         /// When ``left`` was last filled up.
         private var filledAt: NIODeadline
 
         init(perSecond: Int, burst: Int, at now: NIODeadline) {
-            self.perSecond = perSecond
-            self.burst = burst
+            self.perSecond = Int32(clamping: perSecond)
+            self.burst = Int32(clamping: burst)
             left = burst
             filledAt = now
         }

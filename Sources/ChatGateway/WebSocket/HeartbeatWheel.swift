@@ -8,6 +8,18 @@ protocol WheelRider: AnyObject {
     func deadlinePassed()
 }
 
+/// One that gets beats. Each has one seat at most.
+protocol WheelPassenger: WheelRider {
+    /// Kept by the wheel.
+    var seat: WheelSeat? { get set }
+}
+
+/// Where a passenger sits on its wheel.
+struct WheelSeat {
+    fileprivate var slot: UInt32
+    fileprivate var index: UInt32
+}
+
 /// Keeps time for all connections of one event loop with a single timer: a beat for each rider once per period, and
 /// deadlines, both as exact as one tick.
 ///
@@ -19,7 +31,7 @@ package final class HeartbeatWheel: @unchecked Sendable {
     /// Who among them has sent so much that it is heard by turns.
     let talkers: LoopTurns<WebSocketConnection>
     private let tick: TimeAmount
-    private var slots: [[ObjectIdentifier: any WheelRider]]
+    private var slots: [[any WheelPassenger]]
     private var current = 0
     private var deadlines: [ObjectIdentifier: (rider: any WheelRider, at: NIODeadline)] = [:]
     private var riders = 0
@@ -36,7 +48,7 @@ package final class HeartbeatWheel: @unchecked Sendable {
         let tick = max(finest, min(precision, .nanoseconds(period.nanoseconds / 16), .milliseconds(500)))
         self.eventLoop = eventLoop
         self.tick = tick
-        self.slots = Array(repeating: [:], count: max(1, Int(period.nanoseconds / tick.nanoseconds)))
+        self.slots = Array(repeating: [], count: max(1, Int(period.nanoseconds / tick.nanoseconds)))
     }
 
     /// The wheel for connections with these limits.
@@ -47,20 +59,26 @@ package final class HeartbeatWheel: @unchecked Sendable {
             limits: limits)
     }
 
-    /// Begins a rider's beats.
-    ///
-    /// - Returns: the rider's seat, for ``leave(_:seat:)``.
-    func board(_ rider: any WheelRider) -> Int {
+    /// Begins a passenger's beats.
+    func board(_ passenger: any WheelPassenger) {
         eventLoop.assertInEventLoop()
-        slots[current][ObjectIdentifier(rider)] = rider
+        passenger.seat = WheelSeat(slot: UInt32(current), index: UInt32(slots[current].count))
+        slots[current].append(passenger)
         riders += 1
         startIfNeeded()
-        return current
     }
 
-    func leave(_ rider: any WheelRider, seat: Int) {
+    /// Does nothing for one that is not on the wheel.
+    func leave(_ passenger: any WheelPassenger) {
         eventLoop.assertInEventLoop()
-        if slots[seat].removeValue(forKey: ObjectIdentifier(rider)) != nil { riders -= 1 }
+        guard let seat = passenger.seat else { return }
+        passenger.seat = nil
+        riders -= 1
+        // The last of the slot takes the seat.
+        let last = slots[Int(seat.slot)].removeLast()
+        guard last !== passenger else { return }
+        slots[Int(seat.slot)][Int(seat.index)] = last
+        last.seat = seat
     }
 
     /// Sets a rider's one deadline, instead of the one that it had.
@@ -84,7 +102,7 @@ package final class HeartbeatWheel: @unchecked Sendable {
         eventLoop.assertInEventLoop()
         // Those who board from now on sit in the slot that comes last.
         current = (current + 1) % slots.count
-        for rider in slots[current].values { rider.beat() }
+        for passenger in slots[current] { passenger.beat() }
         let now = eventLoop.now
         for (id, entry) in deadlines where entry.at <= now {
             // One whom an earlier one has removed, or given a new deadline, is not due.

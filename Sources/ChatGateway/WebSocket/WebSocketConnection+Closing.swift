@@ -53,7 +53,7 @@ extension WebSocketConnection {
     }
 }
 
-extension WebSocketConnection: WheelRider {
+extension WebSocketConnection: WheelPassenger {
     func beat() {
         // While nothing is read silence proves nothing; where output is stuck the stall's deadline judges.
         guard machine.state == .open, isWritable, !isPaced else { return }

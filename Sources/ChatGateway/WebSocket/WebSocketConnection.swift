@@ -11,26 +11,27 @@ package final class WebSocketConnection: ChannelInboundHandler {
     package typealias InboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
+    // Each connection has one of these: what is small stands at the end, where it leaves no holes.
+
     /// The client's IP address as the socket tells it; empty for a socket without one.
     package let peerAddress: String
-    /// Whether little enough waits unsent that more may be sent without a second thought.
-    package private(set) var isWritable = true
-
     let wheel: HeartbeatWheel
-    private var seat: Int?
     var context: ChannelHandlerContext?
     private let outlet = FrameOutlet()
     var session: (any WebSocketSession)?
-    var machine = StateMachine()
     var decoder: FrameDecoder
-    var keepAlive = KeepAlive()
     var budget: FrameBudget
-    private let agreement: CompressionAgreement?
     /// Of the loop; nil where no compression was agreed on.
     private let compression: LoopCompression?
+    @Occasional private var heldUp = HeldUp()
+    var seat: WheelSeat?
+    var machine = StateMachine()
+    var keepAlive = KeepAlive()
+    private let agreement: CompressionAgreement?
+    /// Whether little enough waits unsent that more may be sent without a second thought.
+    package private(set) var isWritable = true
     /// Nothing is read for a while, because the client has sent more frames than it may.
     var isPaced = false
-    @Occasional private var heldUp = HeldUp()
     /// It waits for its turn.
     var isGoingOn = false
     /// Nothing more will come from the client.
@@ -201,7 +202,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
 
     package func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        seat = wheel.board(self)
+        wheel.board(self)
     }
 
     package func handlerRemoved(context: ChannelHandlerContext) {
@@ -260,8 +261,7 @@ package final class WebSocketConnection: ChannelInboundHandler {
     }
 
     private func leaveWheel() {
-        if let seat { wheel.leave(self, seat: seat) }
-        seat = nil
+        wheel.leave(self)
         wheel.clearDeadline(of: self)
     }
 }

@@ -83,8 +83,8 @@ package enum CapacityCoefficient: String, CaseIterable, Sendable {
         case .wake: 140
         case .turn: 1
         case .gateway: 260e6
-        case .connection: 5300
-        case .room: 1800
+        case .connection: 4000
+        case .room: 970
         case .envelope: 170
         case .redisCall: 18
         case .redisAppend: 3

@@ -22,7 +22,8 @@ struct KeepAliveTests {
         }
     }
 
-    private final class Rider: WheelRider {
+    private final class Rider: WheelPassenger {
+        var seat: WheelSeat?
         var beats = 0
         var deadlines = 0
         var onDeadline: () -> Void = {}
@@ -38,9 +39,9 @@ struct KeepAliveTests {
         let loop = EmbeddedEventLoop()
         let wheel = HeartbeatWheel(eventLoop: loop, period: .seconds(16), precision: .seconds(1))
         let (early, late) = (Rider(), Rider())
-        let seat = wheel.board(early)
+        wheel.board(early)
         loop.advanceTime(by: .seconds(8))
-        let other = wheel.board(late)
+        wheel.board(late)
         loop.advanceTime(by: .seconds(7))
         #expect([early.beats, late.beats] == [0, 0])
         loop.advanceTime(by: .seconds(1))
@@ -49,10 +50,25 @@ struct KeepAliveTests {
         #expect([early.beats, late.beats] == [1, 1])
         loop.advanceTime(by: .seconds(160))
         #expect([early.beats, late.beats] == [11, 11])
-        wheel.leave(early, seat: seat)
-        wheel.leave(late, seat: other)
+        wheel.leave(early)
+        wheel.leave(late)
+        wheel.leave(late)
         loop.advanceTime(by: .seconds(64))
         #expect([early.beats, late.beats] == [11, 11])
+    }
+
+    @Test("whoever leaves takes nobody else along")
+    func leaving() {
+        let loop = EmbeddedEventLoop()
+        let wheel = HeartbeatWheel(eventLoop: loop, period: .seconds(16), precision: .seconds(1))
+        let riders = (0..<5).map { _ in Rider() }
+        for rider in riders { wheel.board(rider) }
+        for rider in [riders[1], riders[0], riders[4]] { wheel.leave(rider) }
+        loop.advanceTime(by: .seconds(16))
+        #expect(riders.map(\.beats) == [0, 0, 1, 1, 0])
+        wheel.leave(riders[2])
+        loop.advanceTime(by: .seconds(16))
+        #expect(riders.map(\.beats) == [0, 0, 1, 2, 0])
     }
 
     @Test("a deadline passes once, may be moved, and may be cleared")
