@@ -117,10 +117,14 @@ extension LoopHub {
         flush()
         let rest = members.dropFirst(Self.takenOnPerTurn)
         guard !rest.isEmpty else { return }
-        eventLoop.assumeIsolated().execute { [self] in takeOn(rest, with: page, in: room) }
+        // In the future, however near: what is to run at once runs before the loop looks at its sockets again.
+        eventLoop.assumeIsolated().scheduleTask(in: Self.restBetweenTurns) { [self] in
+            takeOn(rest, with: page, in: room)
+        }
     }
 
     private static let takenOnPerTurn = 128
+    private static let restBetweenTurns = TimeAmount.microseconds(20)
 
     // MARK: - Frames in memory
 
