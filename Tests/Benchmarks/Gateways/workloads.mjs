@@ -6,6 +6,8 @@ const sum = (list, value) => list.reduce((total, item) => total + value(item), 0
 const cpuPerJoin = (result, joins, used) => (sum(gateways(result), used) * 1e6) / joins;
 const deliveriesPerSecond = (result) => result.deliveries / result.seconds;
 const cpuPerDelivery = (result) => (sum(gateways(result), (gateway) => gateway.publishing) * 1e6) / result.deliveries;
+/** Seconds of the gateways. */
+export const cpuPerMessage = (result) => sum(gateways(result), (gateway) => gateway.publishing) / result.published;
 const redisPerMessage = ({ processes, published }) =>
     (processes.find(({ name }) => name === "redis").publishing * 1e6) / published;
 
@@ -58,7 +60,7 @@ export const workloads = {
         ...paced("4,000 messages/s", { rate: () => 4000 }),
     },
     share: {
-        what: "the same, at 40 % of the messages a second that W2 has on the C floor (--share)",
+        what: "the same, at 40 % of the messages a second that the C floor has processor time for (--share)",
         ...paced("40 % load", { rate: ({ floorMessagesPerSecond, share }) => floorMessagesPerSecond * share }),
     },
     idle: {
