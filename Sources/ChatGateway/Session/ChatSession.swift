@@ -57,7 +57,6 @@ final class ChatSession: WebSocketSession, HubSession {
     let id = SessionID.random()
     let openedAt = NIODeadline.now()
     var lagging: [RoomName] = []
-    private var waitingReads: [() -> Void] = []
     private let environment: Environment
     /// Given back when it has ended, or was given up before it began.
     private let place: FrontDoor.Place
@@ -66,11 +65,11 @@ final class ChatSession: WebSocketSession, HubSession {
     private var connection: WebSocketConnection?
     /// Where it stands in the registry.
     var registryIndex = 0
+    private var reads = ReadQueue()
     let wantsEcho: Bool
     var isAwaitingFlush = false
     /// The node has closed it.
     private(set) var hasEnded = false
-    private var readsUnderWay: UInt8 = 0
 
     init(identity: Identity, wantsEcho: Bool, environment: Environment, place: FrontDoor.Place) {
         self.place = place
@@ -437,7 +436,7 @@ final class ChatSession: WebSocketSession, HubSession {
         }
     }
 
-    /// Reads what may be large, a few at a time: one session must not fill its loop's connection to the store.
+    /// Reads what may be large, when the user's rate and the session's ``ReadQueue`` allow.
     private func whenReadsAllow<Answer: Sendable>(
         _ id: RequestID, _ room: RoomName, count: Int, read: @escaping () -> EventLoopFuture<Answer>,
         then answer: @escaping (Result<Answer, any Error>) -> Void
@@ -446,35 +445,21 @@ final class ChatSession: WebSocketSession, HubSession {
             return refuse(UserRates.tooManyReads(wait: wait, id: id, room: room))
         }
         let start = { [self] in
-            readsUnderWay += 1
             read().assumeIsolated().whenComplete { [self] result in
-                readsUnderWay -= 1
-                if connection == nil {
-                    waitingReads = []
-                    return
-                }
-                answer(result)
-                guard let next = waitingReads.first else { return }
-                waitingReads.removeFirst()
-                // An empty one keeps its memory.
-                if waitingReads.isEmpty { waitingReads = [] }
-                next()
+                if connection == nil { reads.forget() } else { answer(result) }
+                reads.ended()?()
             }
         }
-        if readsUnderWay < Self.readsAtOnce {
-            start()
-        } else if waitingReads.count < Self.waitingReadsLimit {
-            waitingReads.append(start)
-        } else {
+        switch reads.add(start) {
+        case .begins: start()
+        case .waits: break
+        case .refused:
             refuse(
                 Refusal(
                     code: .rateLimited, message: "too many requests are under way: wait for their answers", id: id,
                     room: room, retryAfter: 1000))
         }
     }
-
-    private static let readsAtOnce = 2
-    private static let waitingReadsLimit = 64
 
     private func refusal(of error: BrokerError, id: RequestID?, room: RoomName) -> Refusal {
         switch error.code {
